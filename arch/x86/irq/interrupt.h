@@ -1,0 +1,39 @@
+/*
+ * Host interrupts: which vector means what, who handles it, and the end of interrupt. Vectors below 32 are exceptions
+ * (cpu/exceptions.c).
+ */
+#pragma once
+
+#include "lib/types.h"
+
+/* The higher its first digit, the sooner the local APIC delivers a vector. */
+enum interrupt_vector {
+	INTERRUPT_VECTOR_FIRST = 0x20,
+	INTERRUPT_VECTOR_PIC = 0x20,      /* 0x20..0x2f: where the 8259s are moved to before they are masked */
+	INTERRUPT_VECTOR_SCI = 0x30,      /* ACPI */
+	INTERRUPT_VECTOR_SERIAL = 0x40,   /* the host's console */
+	INTERRUPT_VECTOR_TIMER = 0xe0,    /* the local APIC's timer */
+	INTERRUPT_VECTOR_KICK = 0xf0,     /* another CPU wants this one to leave the guest or HLT; no handler needed */
+	INTERRUPT_VECTOR_CALL = 0xf1,     /* another CPU wants a function called (ipi.h) */
+	INTERRUPT_VECTOR_ERROR = 0xfe,    /* the local APIC found an error */
+	INTERRUPT_VECTOR_SPURIOUS = 0xff, /* no end of interrupt */
+};
+
+typedef void (*interrupt_handler)(uint8_t vector);
+
+/**
+ * interrupt_register() - @handler is called on the CPU that got @vector, interrupts off, before the end of interrupt is
+ * sent, so that a level-triggered device can be silenced. It must return. Boot only; panics when @vector is an exception's
+ * or taken.
+ */
+void interrupt_register(uint8_t vector, interrupt_handler handler);
+
+/**
+ * interrupt_dispatch() - handles @vector: its handler and the end of interrupt. Called by the IDT's stubs, and by the back
+ * end when a VM exit acknowledged an external interrupt. Interrupts off.
+ */
+void interrupt_dispatch(uint8_t vector);
+
+/** interrupt_count() - how often @vector came on all CPUs. interrupt_name(): "timer"; NULL for vectors without a name. */
+uint64_t interrupt_count(uint8_t vector);
+const char *interrupt_name(uint8_t vector);

@@ -1,0 +1,21 @@
+#include "arch/x86/virt.h"
+
+const struct virt_ops *virt_ops;
+static const char *missing_reason = "not probed yet";
+
+const char *virt_missing_reason(void)
+{
+	return missing_reason;
+}
+
+void virt_set_ops(const struct virt_ops *ops)
+{
+	virt_ops = ops;
+	missing_reason = "";
+}
+
+void virt_set_missing(const char *reason)
+{
+	virt_ops = NULL;
+	missing_reason = reason;
+}

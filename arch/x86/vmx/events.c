@@ -1,0 +1,125 @@
+#include "arch/x86/cr.h"
+#include "arch/x86/exception.h"
+#include "arch/x86/vmx/vmcs.h"
+#include "arch/x86/vmx/vmx.h"
+
+static void queue_event(struct virt_vcpu_backend *backend, uint32_t info)
+{
+	backend->event_queued = true;
+	backend->queued_info = info;
+	vmcs_write_32(VMCS_CONTROL_ENTRY_INTERRUPTION_INFO, info);
+}
+
+static uint32_t make_info(unsigned vector, enum interruption_type type, bool has_error_code)
+{
+	return (uint32_t)(vector | (unsigned)type << INTERRUPTION_TYPE_SHIFT | (has_error_code ? INTERRUPTION_ERROR_CODE : 0) | INTERRUPTION_VALID);
+}
+
+/* SDM Vol. 3A "Interrupt 8—Double Fault Exception": contributory exceptions and page faults. */
+static bool is_contributory(unsigned vector)
+{
+	return vector == EXCEPTION_DE || (vector >= EXCEPTION_TS && vector <= EXCEPTION_GP) || vector == EXCEPTION_CP;
+}
+
+static bool makes_double_fault(unsigned first, unsigned second)
+{
+	if (first == EXCEPTION_PF)
+		return second == EXCEPTION_PF || is_contributory(second);
+	return is_contributory(first) && is_contributory(second);
+}
+
+void vmx_inject_exception(struct virt_vcpu *vcpu, uint8_t vector, bool has_error_code, uint32_t error_code)
+{
+	struct virt_vcpu_backend *backend = vcpu->backend;
+	uint32_t queued = backend->event_queued ? backend->queued_info : 0;
+
+	/* A fault while another exception was being delivered: the two combine as in the CPU itself. */
+	if (queued && (queued & INTERRUPTION_TYPE) >> INTERRUPTION_TYPE_SHIFT == INTERRUPTION_HARDWARE_EXCEPTION) {
+		unsigned first = queued & INTERRUPTION_VECTOR;
+		if (first == EXCEPTION_DF || makes_double_fault(first, vector)) {
+			vector = EXCEPTION_DF;
+			has_error_code = true;
+			error_code = 0;
+		}
+	}
+	/* In real mode no exception pushes an error code, and an entry that says otherwise fails. */
+	if (!(vmcs_read_natural(VMCS_GUEST_CR0) & CR0_PE))
+		has_error_code = false;
+	if (has_error_code)
+		vmcs_write_32(VMCS_CONTROL_ENTRY_EXCEPTION_ERROR_CODE, error_code);
+	queue_event(backend, make_info(vector, INTERRUPTION_HARDWARE_EXCEPTION, has_error_code));
+}
+
+void vmx_inject_interrupt(struct virt_vcpu *vcpu, uint8_t vector)
+{
+	queue_event(vcpu->backend, make_info(vector, INTERRUPTION_EXTERNAL, false));
+}
+
+void vmx_inject_nmi(struct virt_vcpu *vcpu)
+{
+	queue_event(vcpu->backend, make_info(EXCEPTION_NMI, INTERRUPTION_NMI, false));
+}
+
+bool vmx_interrupt_allowed(struct virt_vcpu *vcpu)
+{
+	return !vcpu->backend->event_queued && vmcs_read_natural(VMCS_GUEST_RFLAGS) & RFLAGS_IF &&
+	       !(vmcs_read_32(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_SHADOW);
+}
+
+bool vmx_nmi_allowed(struct virt_vcpu *vcpu)
+{
+	return !vcpu->backend->event_queued &&
+	       !(vmcs_read_32(VMCS_GUEST_INTERRUPTIBILITY) & (INTERRUPTIBILITY_SHADOW | INTERRUPTIBILITY_NMI));
+}
+
+void vmx_interrupt_window(struct virt_vcpu *vcpu, bool wanted)
+{
+	struct virt_vcpu_backend *backend = vcpu->backend;
+	uint32_t controls = wanted ? backend->primary_controls | PRIMARY_INTERRUPT_WINDOW
+				   : backend->primary_controls & ~(uint32_t)PRIMARY_INTERRUPT_WINDOW;
+
+	if (controls == backend->primary_controls)
+		return;
+	backend->primary_controls = controls;
+	vmcs_write_32(VMCS_CONTROL_PRIMARY, controls);
+}
+
+/* A single-stepping guest must see the step end behind an emulated instruction as well: "Pending Debug Exceptions". */
+static void end_interrupt_shadow(uint64_t rflags)
+{
+	uint32_t interruptibility = vmcs_read_32(VMCS_GUEST_INTERRUPTIBILITY);
+
+	if (interruptibility & INTERRUPTIBILITY_SHADOW)
+		vmcs_write_32(VMCS_GUEST_INTERRUPTIBILITY, interruptibility & ~(uint32_t)INTERRUPTIBILITY_SHADOW);
+	if (rflags & RFLAGS_TF)
+		vmcs_write_natural(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS, vmcs_read_natural(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS) | PENDING_DEBUG_BS);
+}
+
+void vmx_skip_instruction(struct virt_vcpu *vcpu, const struct vm_exit *exit)
+{
+	uint64_t next = exit->rip + exit->instruction_length;
+
+	/* Outside 64-bit mode RIP wraps at 4 GiB, and an entry with a longer one fails. */
+	if (unlikely(next >> 32 != exit->rip >> 32) && !(vcpu->backend->entry_controls & ENTRY_IA32E_GUEST))
+		next = (uint32_t)next;
+	vmcs_write_natural(VMCS_GUEST_RIP, next);
+	end_interrupt_shadow(vmcs_read_natural(VMCS_GUEST_RFLAGS));
+}
+
+void vmx_requeue_event(struct virt_vcpu *vcpu)
+{
+	uint32_t info = vmcs_read_32(VMCS_DATA_IDT_VECTORING_INFO);
+
+	if (likely(!(info & INTERRUPTION_VALID)))
+		return;
+	unsigned type = (info & INTERRUPTION_TYPE) >> INTERRUPTION_TYPE_SHIFT;
+	/* The NMI was being delivered, so it blocks NMIs; the entry that injects it again wants them open. */
+	if (type == INTERRUPTION_NMI)
+		vmcs_write_32(VMCS_GUEST_INTERRUPTIBILITY, vmcs_read_32(VMCS_GUEST_INTERRUPTIBILITY) & ~(uint32_t)INTERRUPTIBILITY_NMI);
+	if (type == INTERRUPTION_SOFTWARE_INTERRUPT || type == INTERRUPTION_PRIVILEGED_SOFTWARE_EXCEPTION || type == INTERRUPTION_SOFTWARE_EXCEPTION)
+		vmcs_write_32(VMCS_CONTROL_ENTRY_INSTRUCTION_LENGTH, vmcs_read_32(VMCS_DATA_INSTRUCTION_LENGTH));
+	if (info & INTERRUPTION_ERROR_CODE)
+		vmcs_write_32(VMCS_CONTROL_ENTRY_EXCEPTION_ERROR_CODE, vmcs_read_32(VMCS_DATA_IDT_VECTORING_ERROR_CODE));
+	/* Bit 12 is undefined here and must be 0 in the entry field. */
+	queue_event(vcpu->backend, info & ~(uint32_t)INTERRUPTION_NMI_UNBLOCKING);
+}

@@ -1,0 +1,83 @@
+/*
+ * The VMX back end: probing, and what its files share. Outside this folder only vmx_probe() and vmx_report() are used;
+ * everything else goes through struct virt_ops.
+ */
+#pragma once
+
+#include "arch/x86/pcpu.h"
+#include "arch/x86/virt.h"
+#include "arch/x86/vmx/capabilities.h"
+#include "lib/status.h"
+
+/**
+ * vmx_probe() - whether this machine can run VMs with VMX; on the boot processor, once.
+ * @why: out: static text, the reason if it cannot.
+ * Return: STATUS_OK: register vmx_ops with virt_set_ops(); STATUS_UNSUPPORTED.
+ */
+must_check enum status vmx_probe(const char **why);
+extern const struct virt_ops vmx_ops;
+
+/** vmx_report() - the VMX features for `report`; nothing if the CPU has no VMX. */
+void vmx_report(void (*print)(const char *format, ...));
+
+/* A CPU's own: pcpu->vmx. */
+struct vmx_cpu {
+	hpa_t vmxon_region;
+	struct virt_vcpu *current; /* whose VMCS is current */
+};
+
+struct virt_vm_backend {
+	hpa_t io_bitmaps;  /* two contiguous pages: A, B */
+	hpa_t msr_bitmap;
+	uint64_t ept_pointer;
+	uint32_t flush_generation; /* atomic; raised by vm_flush */
+};
+
+/* What the CPU can tell of an event that an exit interrupted: injected again at the next entry. */
+struct virt_vcpu_backend {
+	hpa_t vmcs;
+	uint64_t host_rsp;   /* as VMCS_HOST_RSP holds it; see entry.asm */
+	uint64_t launched;   /* VMRESUME instead of VMLAUNCH; see entry.asm */
+	uint32_t primary_controls, entry_controls; /* as the VMCS holds them */
+	bool event_queued;   /* VMCS_CONTROL_ENTRY_INTERRUPTION_INFO is valid */
+	uint32_t queued_info;
+	uint16_t vpid;
+	uint32_t last_pcpu;  /* PCPU_MAX: none yet */
+	uint32_t flush_generation; /* of the VM at this vCPU's last flush */
+	uint64_t timer_written; /* the preemption timer value that the VMCS holds */
+};
+
+extern struct vmx_capabilities vmx_capabilities;
+extern struct vmx_settings vmx_settings;
+
+/* entry.asm: enters the guest; 0 after an exit, 1 if VMLAUNCH/VMRESUME failed. */
+uint32_t vmx_enter(struct virt_vcpu *vcpu, struct virt_vcpu_backend *backend);
+void vmx_exit_entry_point(void);
+
+/* vmcs_setup.c: fills the current, cleared VMCS. */
+void vmx_vmcs_setup(struct virt_vcpu *vcpu);
+void vmx_vmcs_setup_host(void);
+
+/* exit_decode.c */
+void vmx_exit_decode(struct virt_vcpu *vcpu, struct vm_exit *exit);
+const char *vmx_reason_name(uint32_t reason);
+
+/* registers.c */
+uint64_t vmx_register_read(struct virt_vcpu *vcpu, enum virt_register name);
+void vmx_register_write(struct virt_vcpu *vcpu, enum virt_register name, uint64_t value);
+void vmx_segment_read(struct virt_vcpu *vcpu, enum virt_segment_name name, struct virt_segment *segment);
+void vmx_segment_write(struct virt_vcpu *vcpu, enum virt_segment_name name, const struct virt_segment *segment);
+
+/* events.c */
+void vmx_skip_instruction(struct virt_vcpu *vcpu, const struct vm_exit *exit);
+void vmx_inject_exception(struct virt_vcpu *vcpu, uint8_t vector, bool has_error_code, uint32_t error_code);
+void vmx_inject_interrupt(struct virt_vcpu *vcpu, uint8_t vector);
+void vmx_inject_nmi(struct virt_vcpu *vcpu);
+bool vmx_interrupt_allowed(struct virt_vcpu *vcpu);
+bool vmx_nmi_allowed(struct virt_vcpu *vcpu);
+void vmx_interrupt_window(struct virt_vcpu *vcpu, bool wanted);
+/* Puts the event back that the last exit interrupted. */
+void vmx_requeue_event(struct virt_vcpu *vcpu);
+
+/* dump.c */
+void vmx_dump(struct virt_vcpu *vcpu, virt_print print);

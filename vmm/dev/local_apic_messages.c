@@ -1,0 +1,180 @@
+#include "vmm/dev/local_apic.h"
+
+/* Interrupt command register. SDM Vol. 3A "Interrupt Command Register (ICR)". */
+#define ICR_VECTOR(command) ((uint8_t)bits_get(command, 7, 0))
+#define ICR_DELIVERY_MODE(command) ((uint8_t)bits_get(command, 10, 8))
+#define ICR_LOGICAL BIT(11)
+#define ICR_ASSERT BIT(14)
+#define ICR_SHORTHAND(command) ((enum shorthand)bits_get(command, 19, 18))
+
+enum shorthand { SHORTHAND_NONE, SHORTHAND_SELF, SHORTHAND_ALL, SHORTHAND_OTHERS };
+
+#define BROADCAST 0xffffffffu
+#define XAPIC_BROADCAST 0xffu
+
+#define DFR_MODEL(dfr) ((dfr) >> 28)
+#define DFR_MODEL_FLAT 0xfu
+#define DFR_MODEL_CLUSTER 0x0u
+
+static bool matches_x2apic_logical(const struct local_apic *apic, uint32_t destination)
+{
+	return destination >> 16 == apic->ldr >> 16 && (destination & apic->ldr & 0xffff) != 0;
+}
+
+/* SDM Vol. 3A "Logical Destination Mode": one set of eight, or four in each of fifteen clusters. */
+static bool matches_xapic_logical(const struct local_apic *apic, uint32_t destination)
+{
+	uint32_t own = apic->ldr >> 24;
+
+	if (destination > XAPIC_BROADCAST)
+		return false;
+	switch (DFR_MODEL(apic->dfr)) {
+	case DFR_MODEL_FLAT:
+		return (destination & own) != 0;
+	case DFR_MODEL_CLUSTER:
+		return destination >> 4 == own >> 4 && (destination & own & 0xf) != 0;
+	default:
+		return false;
+	}
+}
+
+static bool is_destination(const struct local_apic *apic, const struct irq_message *message)
+{
+	if (!local_apic_is_enabled(apic))
+		return false;
+	if (message->destination == BROADCAST)
+		return true;
+	if (!message->logical)
+		return message->destination == apic->vcpu->index;
+	if (local_apic_is_x2apic(apic))
+		return matches_x2apic_logical(apic, message->destination);
+	return matches_xapic_logical(apic, message->destination);
+}
+
+static struct local_apic *apic_of(const struct vm *vm, uint32_t index)
+{
+	return vm->vcpus[index] != NULL ? vm->vcpus[index]->local_apic : NULL;
+}
+
+/* Return: whether @apic took the message. SDM Vol. 3A "Local APIC State After It Has Been Software Disabled": one that
+ * software turned off still answers to NMI and INIT. A start-up IPI means something only to a processor that waits
+ * for it, and system management mode does not exist here. */
+static bool accept_message(struct local_apic *apic, const struct irq_message *message)
+{
+	switch (message->delivery_mode) {
+	case IRQ_DELIVERY_FIXED:
+	case IRQ_DELIVERY_LOWEST:
+		if (!local_apic_is_software_enabled(apic))
+			return false;
+		if (message->vector >= LOCAL_APIC_FIRST_VECTOR)
+			local_apic_accept(apic, message->vector, message->level);
+		else
+			local_apic_report_error(apic, LOCAL_APIC_ERROR_RECEIVE_ILLEGAL_VECTOR);
+		return message->vector >= LOCAL_APIC_FIRST_VECTOR;
+	case IRQ_DELIVERY_NMI:
+		vcpu_kick(apic->vcpu, VCPU_REQUEST_NMI);
+		return true;
+	case IRQ_DELIVERY_INIT:
+		vcpu_kick(apic->vcpu, VCPU_REQUEST_RESET);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Delivers to every destination but @except. Return: whether any took it. */
+static bool deliver_to_all(struct vm *vm, const struct irq_message *message, const struct local_apic *except)
+{
+	bool accepted = false;
+
+	for (uint32_t i = 0; i < vm->vcpu_count; i++) {
+		struct local_apic *apic = apic_of(vm, i);
+
+		if (apic != NULL && apic != except && is_destination(apic, message))
+			accepted |= accept_message(apic, message);
+	}
+	return accepted;
+}
+
+/* Delivers to the destination that does the least important work; among equals they take turns. */
+static bool deliver_to_lowest(struct local_apic_device *self, const struct irq_message *message, const struct local_apic *except)
+{
+	struct vm *vm = self->device.vm;
+	struct local_apic *lowest = NULL;
+
+	for (uint32_t i = 1; i <= vm->vcpu_count; i++) {
+		uint32_t index = self->last_lowest + i;
+		struct local_apic *apic = apic_of(vm, index < vm->vcpu_count ? index : index - vm->vcpu_count);
+
+		if (apic == NULL || apic == except || !is_destination(apic, message) || !local_apic_is_software_enabled(apic))
+			continue;
+		if (lowest == NULL || apic->processor_priority < lowest->processor_priority)
+			lowest = apic;
+	}
+	if (lowest == NULL)
+		return false;
+	self->last_lowest = lowest->vcpu->index;
+	return accept_message(lowest, message);
+}
+
+static bool deliver(struct local_apic_device *self, const struct irq_message *message, const struct local_apic *except)
+{
+	if (message->delivery_mode == IRQ_DELIVERY_LOWEST)
+		return deliver_to_lowest(self, message, except);
+	return deliver_to_all(self->device.vm, message, except);
+}
+
+enum status local_apic_deliver(struct io_device *device, const struct irq_message *message)
+{
+	struct local_apic_device *self = container_of(device, struct local_apic_device, device);
+	struct irq_message expanded = *message;
+
+	if (expanded.destination == XAPIC_BROADCAST)
+		expanded.destination = BROADCAST;
+	return deliver(self, &expanded, NULL) ? STATUS_OK : STATUS_NOT_FOUND;
+}
+
+/* The device that holds @apic: the blocks of all vCPUs lie in its array by index. */
+static struct local_apic_device *device_of(struct local_apic *apic)
+{
+	return container_of(apic - apic->vcpu->index, struct local_apic_device, apics[0]);
+}
+
+/* "Valid Combinations for the ... Local xAPIC Interrupt Command Register": only fixed interrupts go to oneself by shorthand. */
+static void send_by_shorthand(struct local_apic *apic, struct irq_message *message, enum shorthand shorthand)
+{
+	if (shorthand != SHORTHAND_OTHERS && message->delivery_mode != IRQ_DELIVERY_FIXED)
+		return;
+	if (shorthand == SHORTHAND_SELF) {
+		accept_message(apic, message);
+		return;
+	}
+	message->logical = false;
+	message->destination = BROADCAST;
+	deliver(device_of(apic), message, shorthand == SHORTHAND_OTHERS ? apic : NULL);
+}
+
+void local_apic_send_ipi(struct local_apic *apic, uint32_t command, uint32_t destination)
+{
+	struct irq_message message = {
+		.destination = destination,
+		.logical = (command & ICR_LOGICAL) != 0,
+		.delivery_mode = ICR_DELIVERY_MODE(command),
+		.vector = ICR_VECTOR(command),
+	};
+	bool has_vector = message.delivery_mode == IRQ_DELIVERY_FIXED || message.delivery_mode == IRQ_DELIVERY_LOWEST;
+
+	if (has_vector && message.vector < LOCAL_APIC_FIRST_VECTOR) {
+		local_apic_report_error(apic, LOCAL_APIC_ERROR_SEND_ILLEGAL_VECTOR);
+		return;
+	}
+	/* The INIT level de-assert message only means something to processors before the Pentium 4. */
+	if (message.delivery_mode == IRQ_DELIVERY_INIT && !(command & ICR_ASSERT))
+		return;
+	if (!local_apic_is_x2apic(apic) && destination == XAPIC_BROADCAST)
+		message.destination = BROADCAST;
+	if (ICR_SHORTHAND(command) != SHORTHAND_NONE)
+		send_by_shorthand(apic, &message, ICR_SHORTHAND(command));
+	else
+		deliver(device_of(apic), &message, NULL);
+}

@@ -1,0 +1,48 @@
+/*
+ * The handlers of VM exits, by subject. dispatch.c has the one table that names them.
+ *
+ * Contract of all: the vCPU is loaded on this CPU, interrupts are off, no lock is held; the handler runs to completion
+ * and says what is to be done with the vCPU. It never moves RIP.
+ */
+#pragma once
+
+#include "vmm/vcpu.h"
+
+enum exit_action exit_dispatch(struct vcpu *vcpu, const struct vm_exit *exit);
+
+/* processor.c: CPUID, MSRs and instructions without a device behind them */
+enum exit_action exit_cpuid(struct vcpu *vcpu, const struct vm_exit *exit);
+enum exit_action exit_rdmsr(struct vcpu *vcpu, const struct vm_exit *exit);
+enum exit_action exit_wrmsr(struct vcpu *vcpu, const struct vm_exit *exit);
+enum exit_action exit_ignored_instruction(struct vcpu *vcpu, const struct vm_exit *exit);
+enum exit_action exit_undefined_opcode(struct vcpu *vcpu, const struct vm_exit *exit);
+enum exit_action exit_general_protection(struct vcpu *vcpu, const struct vm_exit *exit);
+enum exit_action exit_hypercall(struct vcpu *vcpu, const struct vm_exit *exit);
+enum exit_action exit_xsetbv(struct vcpu *vcpu, const struct vm_exit *exit);
+
+/* control_registers.c */
+enum exit_action exit_cr_access(struct vcpu *vcpu, const struct vm_exit *exit);
+
+/* port_io.c */
+enum exit_action exit_io(struct vcpu *vcpu, const struct vm_exit *exit);
+
+/* memory_access.c */
+enum exit_action exit_nested_fault(struct vcpu *vcpu, const struct vm_exit *exit);
+
+/* events.c: interrupts, exceptions, HLT, timer */
+enum exit_action exit_exception(struct vcpu *vcpu, const struct vm_exit *exit);
+enum exit_action exit_external_interrupt(struct vcpu *vcpu, const struct vm_exit *exit);
+enum exit_action exit_nmi(struct vcpu *vcpu, const struct vm_exit *exit);
+enum exit_action exit_machine_check(struct vcpu *vcpu, const struct vm_exit *exit);
+enum exit_action exit_interrupt_window(struct vcpu *vcpu, const struct vm_exit *exit);
+enum exit_action exit_timer(struct vcpu *vcpu, const struct vm_exit *exit);
+enum exit_action exit_hlt(struct vcpu *vcpu, const struct vm_exit *exit);
+enum exit_action exit_yield(struct vcpu *vcpu, const struct vm_exit *exit);
+
+/* crash.c: what ends a VM */
+enum exit_action exit_triple_fault(struct vcpu *vcpu, const struct vm_exit *exit);
+enum exit_action exit_task_switch(struct vcpu *vcpu, const struct vm_exit *exit);
+enum exit_action exit_entry_failed(struct vcpu *vcpu, const struct vm_exit *exit);
+enum exit_action exit_unexpected(struct vcpu *vcpu, const struct vm_exit *exit);
+/** exit_crash() - stops the VM with a reason and writes a full dump to the log. */
+enum exit_action exit_crash(struct vcpu *vcpu, const char *format, ...) printf_like(2, 3);

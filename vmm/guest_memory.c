@@ -1,0 +1,202 @@
+#include "vmm/guest_memory.h"
+
+#include "arch/x86/physmap.h"
+#include "lib/checked.h"
+#include "lib/string.h"
+
+/*
+ * chunks[] has the host-physical address of each 2 MiB of guest-physical memory that lies in one piece, 0 for others: the
+ * short way for nearly every access. What it does not know is looked up in the nested table.
+ */
+#define CHUNK_SIZE PAGE_SIZE_2M
+
+/* Addresses that no RAM reaches: where the RAM of a VM with @size bytes ends. */
+static uint64_t address_end(uint64_t size)
+{
+	return size <= GUEST_LOW_RAM_END ? size : size - GUEST_LOW_RAM_END + 4 * GIB;
+}
+
+static unsigned chunk_table_pages(uint64_t size)
+{
+	return (unsigned)(align_up(address_end(size) / CHUNK_SIZE * sizeof(uint64_t), PAGE_SIZE) / PAGE_SIZE);
+}
+
+static void remember_chunks(struct guest_memory *memory, uint64_t address, hpa_t page, uint64_t size)
+{
+	for (uint64_t offset = 0; size >= CHUNK_SIZE && offset < size; offset += CHUNK_SIZE)
+		memory->chunks[(address + offset) / CHUNK_SIZE] = page.value + offset;
+}
+
+static bool order_fits(const struct page_table_format *format, enum page_order order, uint64_t address, uint64_t length)
+{
+	if ((order == PAGE_ORDER_1G && !format->page_1g) || (order != PAGE_ORDER_4K && !format->page_2m))
+		return false;
+	return is_aligned(address, page_order_size(order)) && length >= page_order_size(order);
+}
+
+/* One page at @address, the largest that fits in @length and that the pool has; *@size: its size. */
+static enum status map_page(struct guest_memory *memory, uint64_t address, uint64_t length, uint64_t *size)
+{
+	enum status status = STATUS_NO_MEMORY;
+	enum page_order order = PAGE_ORDER_COUNT;
+	hpa_t page;
+
+	while (status != STATUS_OK && order-- > PAGE_ORDER_4K)
+		if (order_fits(memory->nested.format, order, address, length))
+			status = page_pool_allocate(order, PAGE_OWNER_GUEST, &page);
+	if (status != STATUS_OK)
+		return status;
+	*size = page_order_size(order);
+	status = page_table_map(&memory->nested, address, page, *size, PAGE_RWX);
+	if (status != STATUS_OK)
+		page_pool_free(page, order, PAGE_OWNER_GUEST);
+	else
+		remember_chunks(memory, address, page, *size);
+	return status;
+}
+
+/* Adds a slot and fills it; on failure it is as long as what was mapped. */
+static enum status add_slot(struct guest_memory *memory, uint64_t start, uint64_t end)
+{
+	struct guest_memory_slot *slot;
+	uint64_t size = 0;
+	enum status status = STATUS_OK;
+
+	if (start >= end)
+		return STATUS_OK;
+	slot = &memory->slots[memory->slot_count++];
+	*slot = (struct guest_memory_slot){gpa(start), 0};
+	while (slot->length < end - start) {
+		status = map_page(memory, start + slot->length, end - start - slot->length, &size);
+		if (status != STATUS_OK)
+			break;
+		slot->length += size;
+	}
+	return status;
+}
+
+enum status guest_memory_create(struct guest_memory *memory, uint64_t size, const struct page_table_format *format)
+{
+	uint64_t low_end = min_u64(size, GUEST_LOW_RAM_END);
+	enum status status;
+
+	*memory = (struct guest_memory){.size = size};
+	if (size == 0 || !is_aligned(size, CHUNK_SIZE))
+		return STATUS_INVALID;
+	if (size > PHYSMAP_SIZE || chunk_table_pages(size) > 512)
+		return STATUS_NO_MEMORY;
+	memory->chunks = page_pool_allocate_contiguous(chunk_table_pages(size));
+	if (memory->chunks == NULL)
+		return STATUS_NO_MEMORY;
+	memory->chunk_count = address_end(size) / CHUNK_SIZE;
+	status = page_table_create(&memory->nested, format);
+	if (status == STATUS_OK)
+		status = add_slot(memory, 0, GUEST_VGA_HOLE_START);
+	if (status == STATUS_OK)
+		status = add_slot(memory, GUEST_VGA_HOLE_END, low_end);
+	if (status == STATUS_OK)
+		status = add_slot(memory, 4 * GIB, address_end(size) > 4 * GIB ? address_end(size) : 0);
+	if (status != STATUS_OK)
+		guest_memory_destroy(memory);
+	return status;
+}
+
+static void free_slot(struct guest_memory *memory, const struct guest_memory_slot *slot)
+{
+	struct page_table_leaf leaf;
+
+	for (uint64_t offset = 0; offset < slot->length; offset += leaf.page_size) {
+		enum page_order order = PAGE_ORDER_4K;
+
+		if (page_table_lookup(&memory->nested, slot->base.value + offset, &leaf) != STATUS_OK)
+			return;
+		while (page_order_size(order) < leaf.page_size)
+			order++;
+		page_pool_free(leaf.output, order, PAGE_OWNER_GUEST);
+	}
+}
+
+void guest_memory_destroy(struct guest_memory *memory)
+{
+	for (unsigned i = 0; i < memory->slot_count; i++)
+		free_slot(memory, &memory->slots[i]);
+	if (memory->nested.root.value != 0)
+		page_table_destroy(&memory->nested);
+	if (memory->chunks != NULL)
+		page_pool_free_contiguous(memory->chunks, chunk_table_pages(memory->size));
+	*memory = (struct guest_memory){0};
+}
+
+void *guest_memory_pointer(const struct guest_memory *memory, gpa_t address, uint64_t length)
+{
+	uint64_t chunk = address.value / CHUNK_SIZE;
+	struct page_table_leaf leaf;
+
+	if (length - 1 >= PAGE_SIZE - address.value % PAGE_SIZE || chunk >= memory->chunk_count)
+		return NULL;
+	if (likely(memory->chunks[chunk] != 0))
+		return physmap_pointer(hpa(memory->chunks[chunk] + address.value % CHUNK_SIZE));
+	if (page_table_lookup(&memory->nested, address.value, &leaf) != STATUS_OK || !guest_memory_is_ram(memory, address, length))
+		return NULL;
+	return physmap_pointer(leaf.output);
+}
+
+/* Pointer to as much of the @length bytes at @address as lies in one 4 KiB page: *@piece; NULL if that is not RAM. */
+static void *next_piece(const struct guest_memory *memory, uint64_t address, uint64_t length, uint64_t *piece)
+{
+	*piece = min_u64(length, PAGE_SIZE - address % PAGE_SIZE);
+	return guest_memory_pointer(memory, gpa(address), *piece);
+}
+
+enum status guest_memory_read(const struct guest_memory *memory, gpa_t address, void *buffer, uint64_t length)
+{
+	uint64_t piece;
+
+	for (uint64_t done = 0; done < length; done += piece) {
+		const void *source = next_piece(memory, address.value + done, length - done, &piece);
+
+		if (source == NULL)
+			return STATUS_OUT_OF_RANGE;
+		memcpy((char *)buffer + done, source, piece);
+	}
+	return STATUS_OK;
+}
+
+enum status guest_memory_write(const struct guest_memory *memory, gpa_t address, const void *buffer, uint64_t length)
+{
+	uint64_t piece;
+
+	for (uint64_t done = 0; done < length; done += piece) {
+		void *destination = next_piece(memory, address.value + done, length - done, &piece);
+
+		if (destination == NULL)
+			return STATUS_OUT_OF_RANGE;
+		memcpy(destination, (const char *)buffer + done, piece);
+	}
+	return STATUS_OK;
+}
+
+enum status guest_memory_fill(const struct guest_memory *memory, gpa_t address, uint8_t byte, uint64_t length)
+{
+	uint64_t piece;
+
+	for (uint64_t done = 0; done < length; done += piece) {
+		void *destination = next_piece(memory, address.value + done, length - done, &piece);
+
+		if (destination == NULL)
+			return STATUS_OUT_OF_RANGE;
+		memset(destination, byte, piece);
+	}
+	return STATUS_OK;
+}
+
+bool guest_memory_is_ram(const struct guest_memory *memory, gpa_t address, uint64_t length)
+{
+	for (unsigned i = 0; i < memory->slot_count; i++) {
+		const struct guest_memory_slot *slot = &memory->slots[i];
+
+		if (address.value >= slot->base.value && range_within(address.value - slot->base.value, length, slot->length))
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,85 @@
+#include "vmm/io_bus.h"
+
+#include "lib/bits.h"
+#include "lib/checked.h"
+
+enum status io_bus_add(struct io_bus *bus, const struct io_region *region)
+{
+	uint64_t end;
+	uint32_t place = bus->count;
+
+	if (region->length == 0 || !checked_add(region->base, region->length, &end))
+		return STATUS_INVALID;
+	for (uint32_t i = 0; i < bus->count; i++) {
+		if (ranges_overlap(region->base, region->length, bus->regions[i].base, bus->regions[i].length))
+			return STATUS_EXISTS;
+	}
+	if (bus->count == IO_BUS_MAX_REGIONS)
+		return STATUS_NO_MEMORY;
+
+	for (; place > 0 && bus->regions[place - 1].base > region->base; place--)
+		bus->regions[place] = bus->regions[place - 1];
+	bus->regions[place] = *region;
+	bus->count++;
+	return STATUS_OK;
+}
+
+void io_bus_remove_device(struct io_bus *bus, const struct io_device *device)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < bus->count; i++) {
+		if (bus->regions[i].device != device)
+			bus->regions[kept++] = bus->regions[i];
+	}
+	bus->count = kept;
+}
+
+/* Every port, MMIO and MSR exit comes through here: halving without a branch on the comparison, down to the one region
+ * that may hold @address. */
+static always_inline const struct io_region *find_region(const struct io_bus *bus, uint64_t address, unsigned size)
+{
+	const struct io_region *region = bus->regions;
+	uint64_t offset, span;
+
+	if (unlikely(bus->count == 0))
+		return NULL;
+	for (uint32_t left = bus->count; left > 1;) {
+		uint32_t half = left / 2;
+
+		region += region[half].base <= address ? half : 0;
+		left -= half;
+	}
+	offset = address - region->base;
+	span = region->numbered ? 1 : size;
+	/* An address below the first region wraps to an offset that no region reaches, since none ends at 2^64. */
+	if (offset >= region->length || span > region->length - offset)
+		return NULL;
+	return region;
+}
+
+const struct io_region *io_bus_find(const struct io_bus *bus, uint64_t address, unsigned size)
+{
+	return find_region(bus, address, size);
+}
+
+enum status io_bus_read(const struct io_bus *bus, struct vcpu *vcpu, uint64_t address, unsigned size, uint64_t *value)
+{
+	const struct io_region *region = find_region(bus, address, size);
+	enum status status = STATUS_NOT_FOUND;
+
+	if (likely(region != NULL))
+		status = region->ops->read(region->device, vcpu, address - region->base, size, value);
+	if (unlikely(status != STATUS_OK))
+		*value = size_mask(size);
+	return status;
+}
+
+enum status io_bus_write(const struct io_bus *bus, struct vcpu *vcpu, uint64_t address, unsigned size, uint64_t value)
+{
+	const struct io_region *region = find_region(bus, address, size);
+
+	if (unlikely(region == NULL))
+		return STATUS_NOT_FOUND;
+	return region->ops->write(region->device, vcpu, address - region->base, size, value);
+}

@@ -1,0 +1,85 @@
+/*
+ * How interrupts travel inside a VM. Devices raise lines (ISA IRQ / GSI numbers) or send messages (MSI); interrupt
+ * controllers (vmm/dev: 8259 pair, I/O APIC, local APIC) register here, so that no device names another.
+ */
+#pragma once
+
+#include "lib/status.h"
+#include "lib/types.h"
+
+struct io_device;
+struct vcpu;
+struct vm;
+
+#define IRQ_LINE_COUNT 24u
+#define IRQ_LINE_TIMER 0u
+#define IRQ_LINE_KEYBOARD 1u
+#define IRQ_LINE_COM1 4u
+#define IRQ_LINE_RTC 8u
+#define IRQ_LINE_SCI 9u
+
+enum irq_delivery_mode { IRQ_DELIVERY_FIXED = 0, IRQ_DELIVERY_LOWEST = 1, IRQ_DELIVERY_SMI = 2, IRQ_DELIVERY_NMI = 4, IRQ_DELIVERY_INIT = 5, IRQ_DELIVERY_STARTUP = 6, IRQ_DELIVERY_EXTINT = 7 };
+
+struct irq_message {
+	uint32_t destination;      /* APIC id, or logical destination */
+	bool logical;
+	uint8_t delivery_mode;     /* enum irq_delivery_mode */
+	uint8_t vector;
+	bool level;
+};
+
+/* A controller with input pins (8259 pair, I/O APIC). */
+struct irq_pin_controller {
+	void (*set_pin)(struct io_device *device, unsigned line, bool level);
+	/* The guest ended a level-triggered interrupt of @vector; NULL for the 8259. */
+	void (*end_of_interrupt)(struct io_device *device, uint8_t vector);
+};
+
+/* The 8259 pair's output, which reaches vCPU 0 through LVT LINT0 as ExtINT. */
+struct irq_external_source {
+	bool (*pending)(struct io_device *device);
+	uint8_t (*acknowledge)(struct io_device *device); /* the INTA cycle */
+};
+
+/* The local APICs. */
+struct irq_local_controller {
+	enum status (*deliver)(struct io_device *device, const struct irq_message *message);
+	/* The highest vector that may be injected into @vcpu now (ISR, PPR and ExtINT considered), or -1. */
+	int (*pending_vector)(struct io_device *device, struct vcpu *vcpu);
+	/* Moves that vector from requested to in service (or runs the INTA cycle); -1 if there is none any more. */
+	int (*acknowledge)(struct io_device *device, struct vcpu *vcpu);
+	/* CR8 = TPR[7:4]. */
+	uint8_t (*get_task_priority)(struct io_device *device, struct vcpu *vcpu);
+	void (*set_task_priority)(struct io_device *device, struct vcpu *vcpu, uint8_t cr8);
+};
+
+struct irq_routing {
+	struct { const struct irq_pin_controller *ops; struct io_device *device; } pins[2];
+	unsigned pin_controllers;
+	const struct irq_external_source *external;
+	struct io_device *external_device;
+	const struct irq_local_controller *local;
+	struct io_device *local_device;
+	bool line_level[IRQ_LINE_COUNT];
+};
+
+must_check enum status irq_routing_add_pins(struct vm *vm, const struct irq_pin_controller *ops, struct io_device *device);
+void irq_routing_set_external(struct vm *vm, const struct irq_external_source *ops, struct io_device *device);
+void irq_routing_set_local(struct vm *vm, const struct irq_local_controller *ops, struct io_device *device);
+
+/* Used by devices; device lock held. */
+/** irq_line_set() - drives line @line < IRQ_LINE_COUNT of all pin controllers; every level is passed on, edges are the
+ * controllers' business. ISA IRQ 0 reaches pin 0 of the 8259 and pin 2 of the I/O APIC. */
+void irq_line_set(struct vm *vm, unsigned line, bool level);
+/** irq_line_pulse() - up and down at once, for edge-triggered sources. */
+void irq_line_pulse(struct vm *vm, unsigned line);
+/** irq_message_send() - an MSI write or an I/O APIC's message. STATUS_INVALID: address outside 0xfeexxxxx. */
+enum status irq_message_send(struct vm *vm, const struct irq_message *message);
+enum status irq_msi_send(struct vm *vm, uint64_t address, uint32_t data);
+void irq_end_of_interrupt(struct vm *vm, uint8_t vector);
+bool irq_external_pending(struct vm *vm);
+uint8_t irq_external_acknowledge(struct vm *vm);
+
+/* Used by the vCPU's run loop; device lock held. */
+int irq_pending_vector(struct vcpu *vcpu);
+int irq_acknowledge(struct vcpu *vcpu);

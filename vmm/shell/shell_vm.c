@@ -1,0 +1,230 @@
+/* list, info, console, exits */
+#include "arch/x86/clock.h"
+#include "lib/string.h"
+#include "vmm/console_mux.h"
+#include "vmm/io_device.h"
+#include "vmm/shell/arguments.h"
+#include "vmm/shell/capture.h"
+#include "vmm/shell/shell.h"
+#include "vmm/vm.h"
+
+static const char *vcpu_state_name(enum vcpu_state state)
+{
+	static const char *const names[] = {
+		[VCPU_OFF] = "off", [VCPU_RUNNABLE] = "runnable", [VCPU_RUNNING] = "running", [VCPU_BLOCKED] = "blocked",
+		[VCPU_PAUSED] = "paused",
+	};
+
+	return (unsigned)state < array_count(names) ? names[state] : "?";
+}
+
+/* Of a running VM, what its most active vCPU does. */
+static const char *activity_name(const struct vm *vm)
+{
+	static const enum vcpu_state order[] = {VCPU_RUNNING, VCPU_RUNNABLE, VCPU_BLOCKED, VCPU_PAUSED};
+
+	for (unsigned i = 0; i < array_count(order); i++) {
+		for (uint32_t v = 0; v < vm->vcpu_count; v++) {
+			if (vm->vcpus[v]->state == order[i])
+				return vcpu_state_name(order[i]);
+		}
+	}
+	return vcpu_state_name(VCPU_OFF);
+}
+
+static void describe_state(const struct vm *vm, char *text, size_t size)
+{
+	switch (vm->state) {
+	case VM_CREATED: string_copy(text, size, "created"); break;
+	case VM_RUNNING: string_copy(text, size, activity_name(vm)); break;
+	case VM_STOPPING: string_copy(text, size, "stopping"); break;
+	default: vm_stop_describe(vm, text, size); break;
+	}
+}
+
+static uint64_t run_milliseconds(const struct vm *vm)
+{
+	uint64_t ticks = 0;
+
+	for (uint32_t i = 0; i < vm->vcpu_count; i++)
+		ticks += vm->vcpus[i]->run_ticks;
+	return clock_nanoseconds_from_ticks(ticks) / 1000000;
+}
+
+static void run_list(unsigned count, const char *const *arguments)
+{
+	(void)count, (void)arguments;
+	shell_print("%-31s %3s %8s %5s  %-16s %10s\n", "Name", "ID", "Mem(MiB)", "VCPUs", "State", "Time(s)");
+	for (uint32_t i = 0; i < vm_list_count; i++) {
+		const struct vm *vm = vm_list[i];
+		uint64_t milliseconds = run_milliseconds(vm);
+		char state[VM_STOP_TEXT_SIZE + 16];
+
+		describe_state(vm, state, sizeof(state));
+		shell_print("%-31s %3u %8llu %5u  %-16s %8llu.%llu\n", vm->config->name, vm->id,
+			    (unsigned long long)(vm->memory.size / MIB), vm->vcpu_count, state,
+			    (unsigned long long)(milliseconds / 1000), (unsigned long long)(milliseconds / 100 % 10));
+	}
+}
+
+static void info_memory(const struct vm *vm)
+{
+	shell_print("memory: %llu MiB, %llu KiB of nested page tables\n", (unsigned long long)(vm->memory.size / MIB),
+		    (unsigned long long)(vm->memory.nested.table_pages * PAGE_SIZE / KIB));
+	for (unsigned i = 0; i < vm->memory.slot_count; i++) {
+		const struct guest_memory_slot *slot = &vm->memory.slots[i];
+
+		shell_print("  0x%09llx-0x%09llx\n", (unsigned long long)slot->base.value,
+			    (unsigned long long)(slot->base.value + slot->length - 1));
+	}
+}
+
+static void info_vcpu(const struct vcpu *vcpu)
+{
+	shell_print("vCPU %u: %s on CPU %u, %llu ms, %llu entries, %llu exits\n", vcpu->index, vcpu_state_name(vcpu->state),
+		    vcpu->pcpu_index, (unsigned long long)(clock_nanoseconds_from_ticks(vcpu->run_ticks) / 1000000),
+		    (unsigned long long)vcpu->virt.entry_count, (unsigned long long)vcpu->virt.exit_count);
+}
+
+static void info_devices(struct vm *vm)
+{
+	capture_start();
+	spinlock_lock(&vm->device_lock);
+	list_for_each(link, &vm->devices) {
+		struct io_device *device = list_entry(link, struct io_device, link);
+
+		if (device->class->describe != NULL)
+			device->class->describe(device, capture_print);
+	}
+	spinlock_unlock(&vm->device_lock);
+	capture_show();
+}
+
+static void run_info(unsigned count, const char *const *arguments)
+{
+	struct vm *vm = arguments_vm(arguments[1]);
+	char state[VM_STOP_TEXT_SIZE + 16];
+
+	(void)count;
+	if (vm == NULL)
+		return;
+	describe_state(vm, state, sizeof(state));
+	shell_print("VM %u, %s: %s\n", vm->id, vm->config->name, state);
+	shell_print("kernel: %s, ramdisk: %s\ncommand line: %s\n", vm->config->kernel,
+		    vm->config->ramdisk[0] != '\0' ? vm->config->ramdisk : "none", vm->config->cmdline);
+	info_memory(vm);
+	for (uint32_t i = 0; i < vm->vcpu_count; i++)
+		info_vcpu(vm->vcpus[i]);
+	shell_print("console: %llu bytes sent\n", (unsigned long long)vm->console.output_total);
+	info_devices(vm);
+}
+
+static void run_console(unsigned count, const char *const *arguments)
+{
+	struct vm *vm = arguments_vm(arguments[1]);
+
+	(void)count;
+	if (vm == NULL)
+		return;
+	shell_print("connected to %s; Ctrl-] comes back\n", vm->config->name);
+	if (console_mux_attach(vm) != STATUS_OK)
+		shell_print("this machine has no serial console to connect with\n");
+}
+
+static uint64_t exit_count(const struct vm *vm, uint32_t reason)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < vm->vcpu_count; i++)
+		sum += vm->vcpus[i]->exit_counts[reason];
+	return sum;
+}
+
+static void print_exit_row(const struct vm *vm, uint32_t reason)
+{
+	const char *name = virt_ops != NULL ? virt_ops->reason_name(reason) : NULL;
+	uint64_t sum = exit_count(vm, reason), milliseconds = run_milliseconds(vm);
+
+	shell_print("%3u %-32s %14llu %12llu\n", reason, name != NULL ? name : "?", (unsigned long long)sum,
+		    (unsigned long long)(milliseconds != 0 ? sum * 1000 / milliseconds : 0));
+}
+
+/* Reasons that have occurred, the most frequent first. */
+static void exits_of(const struct vm *vm)
+{
+	bool shown[VIRT_EXIT_REASON_MAX] = {false};
+
+	shell_print("%s\n%3s %-32s %14s %12s\n", vm->config->name, "", "exit reason", "count", "per second");
+	for (;;) {
+		uint32_t most = VIRT_EXIT_REASON_MAX;
+
+		for (uint32_t reason = 0; reason < VIRT_EXIT_REASON_MAX; reason++) {
+			if (shown[reason] || exit_count(vm, reason) == 0)
+				continue;
+			if (most == VIRT_EXIT_REASON_MAX || exit_count(vm, reason) > exit_count(vm, most))
+				most = reason;
+		}
+		if (most == VIRT_EXIT_REASON_MAX)
+			return;
+		shown[most] = true;
+		print_exit_row(vm, most);
+	}
+}
+
+static void run_exits(unsigned count, const char *const *arguments)
+{
+	struct vm *vm;
+
+	if (count > 1) {
+		vm = arguments_vm(arguments[1]);
+		if (vm != NULL)
+			exits_of(vm);
+		return;
+	}
+	for (uint32_t i = 0; i < vm_list_count; i++)
+		exits_of(vm_list[i]);
+}
+
+const struct shell_command shell_list_command = {
+	.name = "list",
+	.arguments = "",
+	.summary = "show all VMs",
+	.help = "  Time is what the VM's vCPUs have run, together.\n",
+	.run = run_list,
+};
+SHELL_COMMAND(shell_list_command);
+
+const struct shell_command shell_info_command = {
+	.name = "info",
+	.arguments = "NAME",
+	.summary = "show a VM's memory, vCPUs and devices",
+	.help = "",
+	.minimum_arguments = 1,
+	.maximum_arguments = 1,
+	.completion = SHELL_COMPLETE_VM,
+	.run = run_info,
+};
+SHELL_COMMAND(shell_info_command);
+
+const struct shell_command shell_console_command = {
+	.name = "console",
+	.arguments = "NAME",
+	.summary = "connect to a VM's COM1; Ctrl-] comes back",
+	.help = "  While connected, other VMs' output goes on in whole lines, (NAME) before them.\n",
+	.minimum_arguments = 1,
+	.maximum_arguments = 1,
+	.completion = SHELL_COMPLETE_VM,
+	.run = run_console,
+};
+SHELL_COMMAND(shell_console_command);
+
+const struct shell_command shell_exits_command = {
+	.name = "exits",
+	.arguments = "[NAME]",
+	.summary = "count VM exits by reason",
+	.help = "  The rate is per second that the VM's vCPUs have run.\n",
+	.maximum_arguments = 1,
+	.completion = SHELL_COMPLETE_VM,
+	.run = run_exits,
+};
+SHELL_COMMAND(shell_exits_command);

@@ -1,0 +1,29 @@
+/*
+ * Timers of device models. A timer belongs to one vCPU and expires on the CPU that runs it: as a VMX preemption timer
+ * exit while the guest runs, as a host timer interrupt while the vCPU is blocked.
+ */
+#pragma once
+
+#include "lib/list.h"
+#include "lib/types.h"
+
+struct vcpu;
+struct vcpu_timer;
+
+typedef void (*vcpu_timer_expire)(struct vcpu_timer *timer);
+
+struct vcpu_timer {
+	struct list link;     /* in vcpu->timers, sorted by deadline; linked to itself when not armed */
+	uint64_t deadline;    /* host TSC [ticks] */
+	vcpu_timer_expire expire; /* device lock held, interrupts off; may arm again */
+	struct vcpu *vcpu;
+};
+
+void vcpu_timer_init(struct vcpu_timer *timer, struct vcpu *vcpu, vcpu_timer_expire expire);
+/** vcpu_timer_arm() - (re)arms for host TSC @deadline; one in the past expires before the next entry. Device lock held. */
+void vcpu_timer_arm(struct vcpu_timer *timer, uint64_t deadline);
+void vcpu_timer_cancel(struct vcpu_timer *timer);
+bool vcpu_timer_is_armed(const struct vcpu_timer *timer);
+
+/** vcpu_timers_run() - expires what is due at @now; returns the next deadline, UINT64_MAX if none. Device lock held. */
+uint64_t vcpu_timers_run(struct vcpu *vcpu, uint64_t now);

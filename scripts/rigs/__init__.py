@@ -1,0 +1,1 @@
+"""The machines that Trivet is booted on: what scripts/emu is made of."""

@@ -33,9 +33,16 @@ OBJECTS := $(C_SOURCES:%.c=$(BUILD)/hypervisor/%.o) $(ASM_SOURCES:%.asm=$(BUILD)
 .PHONY: all clean help
 all: $(BUILD)/trivet.elf $(BUILD)/BOOTX64.EFI
 
-$(BUILD)/trivet.elf: $(OBJECTS) linker.ld
+# Linked twice: the symbol table for backtraces is made from the first link and lies behind the code, so that the second
+# does not move it (which is checked). Debug information stays in trivet.debug.elf; what boots is small.
+$(BUILD)/trivet.elf: $(OBJECTS) linker.ld scripts/make_symbols
 	@echo "  LD $@"
-	$(QUIET)$(LD) $(HYPERVISOR_LDFLAGS) -o $@ $(OBJECTS)
+	$(QUIET)$(LD) $(HYPERVISOR_LDFLAGS) -o $(BUILD)/hypervisor/first.elf $(OBJECTS)
+	$(QUIET)scripts/make_symbols $(BUILD)/hypervisor/first.elf > $(BUILD)/hypervisor/symbols.asm
+	$(QUIET)$(NASM) -f elf64 -o $(BUILD)/hypervisor/symbols.o $(BUILD)/hypervisor/symbols.asm
+	$(QUIET)$(LD) $(HYPERVISOR_LDFLAGS) -o $(BUILD)/trivet.debug.elf $(OBJECTS) $(BUILD)/hypervisor/symbols.o
+	$(QUIET)scripts/make_symbols --check $(BUILD)/hypervisor/first.elf $(BUILD)/trivet.debug.elf
+	$(QUIET)$(OBJCOPY) --strip-all $(BUILD)/trivet.debug.elf $@
 
 $(BUILD)/hypervisor/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -63,4 +70,5 @@ distclean:
 -include tests/guests/guests.mk
 -include tests/system/system.mk
 -include scripts/check.mk
+-include scripts/test.mk
 -include $(shell test -d $(BUILD) && find $(BUILD)/hypervisor -name '*.d' 2>/dev/null)

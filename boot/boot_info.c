@@ -18,9 +18,9 @@ static enum status check_header(const struct boot_info *info, const char **why)
 	if (info->magic != BOOT_INFO_MAGIC)
 		return refuse(STATUS_BAD_FORMAT, why, "magic: not that of a boot_info; use Trivet's own loaders");
 	if (info->version != BOOT_INFO_VERSION)
-		return refuse(STATUS_BAD_FORMAT, why, "version: loader and hypervisor are of different releases (1 expected)");
+		return refuse(STATUS_BAD_FORMAT, why, "version: loader and hypervisor differ (1 expected)");
 	if (info->size != sizeof(*info))
-		return refuse(STATUS_BAD_FORMAT, why, "size: loader and hypervisor are of different releases");
+		return refuse(STATUS_BAD_FORMAT, why, "size: loader and hypervisor differ");
 	if (info->loader != BOOT_LOADER_EFI && info->loader != BOOT_LOADER_MULTIBOOT2)
 		return refuse(STATUS_INVALID, why, "loader: unknown (1 EFI or 2 Multiboot2 expected)");
 	if (info->region_count == 0 || info->region_count > BOOT_INFO_MAX_REGIONS)
@@ -76,7 +76,9 @@ static bool lies_in_loader_memory(const struct boot_info *info, uint64_t base, u
 	for (uint32_t i = 0; i < info->region_count && covered < end; i++) {
 		const struct boot_memory_region *region = &info->regions[i];
 
-		if (region->type == BOOT_MEMORY_LOADER && region->base <= covered && covered - region->base < region->length)
+		bool holds = region->base <= covered && covered - region->base < region->length;
+
+		if (region->type == BOOT_MEMORY_LOADER && holds)
 			covered = region->base + region->length;
 	}
 	return covered >= end;
@@ -168,7 +170,9 @@ static enum status check_framebuffer(const struct boot_info *info, const char **
 	for (uint32_t i = 0; i < info->region_count; i++) {
 		const struct boot_memory_region *region = &info->regions[i];
 
-		if (region->type <= BOOT_MEMORY_LOADER && ranges_overlap(framebuffer->base, size, region->base, region->length))
+		if (region->type > BOOT_MEMORY_LOADER)
+			continue;
+		if (ranges_overlap(framebuffer->base, size, region->base, region->length))
 			return refuse(STATUS_EXISTS, why, "framebuffer: lies in usable memory");
 	}
 	return STATUS_OK;

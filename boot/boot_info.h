@@ -84,8 +84,9 @@ struct boot_info {
  * @info: mapped and readable for sizeof(struct boot_info).
  * @why:  out: static text that names the field and what was expected; "" on success. Not NULL.
  *
- * Checks magic, version, size, counts, alignment, order and overlap of the regions, wrap-around, that image, files and
- * structure lie in LOADER regions, NUL-termination of the paths, and the framebuffer's geometry.
+ * Checks magic, version, size, counts, alignment, order and overlap of the regions, wrap-around, that image and files lie
+ * in LOADER regions (where the structure itself lies only its caller knows), NUL-termination of paths and messages, that
+ * no path repeats, and the framebuffer's geometry.
  * Return: STATUS_OK; STATUS_BAD_FORMAT (magic, version, size); STATUS_OUT_OF_RANGE (counts, bounds);
  *         STATUS_EXISTS (overlap); STATUS_INVALID (anything else).
  */

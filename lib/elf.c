@@ -71,7 +71,8 @@ static enum status check_identification(const uint8_t *file, uint64_t size, cons
 }
 
 /* The structures are copied out, since the file need not be aligned. */
-static enum status read_header(const uint8_t *file, uint64_t size, bool is_64_bit, struct elf_header *header, const char **why)
+static enum status read_header(const uint8_t *file, uint64_t size, bool is_64_bit, struct elf_header *header,
+			       const char **why)
 {
 	struct elf32_header header_32;
 	struct elf64_header header_64;
@@ -80,12 +81,16 @@ static enum status read_header(const uint8_t *file, uint64_t size, bool is_64_bi
 		return refuse(STATUS_TRUNCATED, why, "file ends within the ELF header");
 	if (is_64_bit) {
 		memcpy(&header_64, file, sizeof(header_64));
-		*header = (struct elf_header){header_64.type, header_64.machine, header_64.entry, header_64.program_header_offset,
-					      header_64.program_header_size, header_64.program_header_count};
+		*header = (struct elf_header){
+			header_64.type, header_64.machine, header_64.entry, header_64.program_header_offset,
+			header_64.program_header_size, header_64.program_header_count,
+		};
 	} else {
 		memcpy(&header_32, file, sizeof(header_32));
-		*header = (struct elf_header){header_32.type, header_32.machine, header_32.entry, header_32.program_header_offset,
-					      header_32.program_header_size, header_32.program_header_count};
+		*header = (struct elf_header){
+			header_32.type, header_32.machine, header_32.entry, header_32.program_header_offset,
+			header_32.program_header_size, header_32.program_header_count,
+		};
 	}
 	return STATUS_OK;
 }
@@ -95,7 +100,7 @@ static enum status check_header(const struct elf_header *header, uint64_t size, 
 	uint64_t smallest = is_64_bit ? sizeof(struct elf64_program_header) : sizeof(struct elf32_program_header);
 
 	if (header->machine != (is_64_bit ? ELF_MACHINE_X86_64 : ELF_MACHINE_386))
-		return refuse(STATUS_UNSUPPORTED, why, "ELF is for another machine (386 with 32 bit or x86-64 with 64 bit expected)");
+		return refuse(STATUS_UNSUPPORTED, why, "ELF is for another machine (386 or x86-64 expected)");
 	if (header->type != ELF_TYPE_EXECUTABLE)
 		return refuse(STATUS_UNSUPPORTED, why, "ELF is not an executable with fixed addresses (ET_EXEC expected)");
 	if (header->program_header_count == 0)

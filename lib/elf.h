@@ -42,7 +42,7 @@ struct elf_image {
  * @why:   out: static text that says what was found and what was expected; "" on success. Not NULL.
  *
  * Accepted: little-endian ET_EXEC of EM_386 (ELFCLASS32) or EM_X86_64 (ELFCLASS64). Every segment lies within the file,
- * file_size <= memory_size, neither its physical nor its virtual range wraps (nor leaves 32 bits in an ELF32; the end counts), and no
+ * file_size <= memory_size, neither its physical nor its virtual range wraps or leaves 32 bits in an ELF32, and no
  * two segments share a physical byte. Segments that occupy no memory are left out.
  * Return: STATUS_OK; STATUS_BAD_FORMAT (not such a file); STATUS_TRUNCATED (headers or segments end beyond @size);
  *         STATUS_UNSUPPORTED (other machine, class or type; more than ELF_MAX_SEGMENTS); STATUS_OUT_OF_RANGE (sizes that

@@ -20,80 +20,104 @@
 #define FAULT_RESERVED 0x08u
 #define FAULT_FETCH 0x10u
 
+/* Lowest address bit that an entry of a table with 8-byte entries translates. */
+#define LEVEL_4_SHIFT 39u
+#define LEVEL_2_SHIFT 21u
+
+#define MAX_ATTEMPTS 16u /* at one walk, while other vCPUs change its entries */
+
+/* Every register is a call and several VMREADs, so a walk reads only those that decide something. */
 struct walk {
 	struct vcpu *vcpu;
 	uint64_t linear;
+	uint64_t efer;
+	uint64_t all, any; /* the entries on the way, anded and ored: W and U must be in all, NX in none */
 	enum guest_linear_access access;
-	bool user;
-	uint64_t cr0, cr3, cr4, efer, rflags;
-	uint64_t rights; /* W and U of all levels anded, NX of all levels ored */
 	struct guest_linear_fault *fault;
 };
 
+static uint64_t read_register(const struct walk *walk, enum virt_register name)
+{
+	return virt_ops->register_read(&walk->vcpu->virt, name);
+}
+
+/* The current privilege level is the DPL of SS. */
+static bool is_user(const struct walk *walk)
+{
+	struct virt_segment ss;
+
+	virt_ops->segment_read(&walk->vcpu->virt, VIRT_SS, &ss);
+	return bits_get(ss.attributes, 6, 5) == 3;
+}
+
+static bool reports_fetches(const struct walk *walk)
+{
+	uint64_t cr4 = read_register(walk, VIRT_CR4);
+
+	return cr4 & CR4_SMEP || (cr4 & CR4_PAE && walk->efer & EFER_NXE);
+}
+
 static enum status page_fault(const struct walk *walk, uint32_t code)
 {
-	bool fetch_reported = walk->efer & EFER_NXE || walk->cr4 & CR4_SMEP;
-
 	code |= walk->access == GUEST_LINEAR_WRITE ? FAULT_WRITE : 0;
-	code |= walk->user ? FAULT_USER : 0;
-	code |= walk->access == GUEST_LINEAR_FETCH && fetch_reported ? FAULT_FETCH : 0;
+	code |= is_user(walk) ? FAULT_USER : 0;
+	code |= walk->access == GUEST_LINEAR_FETCH && reports_fetches(walk) ? FAULT_FETCH : 0;
 	*walk->fault = (struct guest_linear_fault){EXCEPTION_PF, true, code, walk->linear};
 	return STATUS_DENIED;
 }
 
-static enum status general_protection(struct guest_linear_fault *fault)
+static enum status general_protection(const struct walk *walk)
 {
-	*fault = (struct guest_linear_fault){EXCEPTION_GP, true, 0, 0};
+	*walk->fault = (struct guest_linear_fault){EXCEPTION_GP, true, 0, 0};
 	return STATUS_DENIED;
+}
+
+/* SMEP and SMAP keep supervisors from the pages of users. */
+static bool user_page_allowed(const struct walk *walk)
+{
+	uint64_t cr4 = read_register(walk, VIRT_CR4);
+
+	if (walk->access == GUEST_LINEAR_FETCH)
+		return !(cr4 & CR4_SMEP) || is_user(walk);
+	return !(cr4 & CR4_SMAP) || read_register(walk, VIRT_RFLAGS) & RFLAGS_AC || is_user(walk);
 }
 
 /* "Determination of Access Rights" */
 static bool access_allowed(const struct walk *walk)
 {
-	bool user_page = walk->rights & ENTRY_USER;
-
-	if (walk->user && !user_page)
+	if (walk->all & ENTRY_USER ? !user_page_allowed(walk) : is_user(walk))
 		return false;
-	if (walk->access == GUEST_LINEAR_FETCH) {
-		if (walk->rights & ENTRY_NX && walk->efer & EFER_NXE)
-			return false;
-		return walk->user || !user_page || !(walk->cr4 & CR4_SMEP);
-	}
-	if (!walk->user && user_page && walk->cr4 & CR4_SMAP && !(walk->rflags & RFLAGS_AC))
-		return false;
-	if (walk->access == GUEST_LINEAR_READ || walk->rights & ENTRY_WRITE)
+	if (walk->access == GUEST_LINEAR_FETCH)
+		return !(walk->any & ENTRY_NX);
+	if (walk->access == GUEST_LINEAR_READ || walk->all & ENTRY_WRITE)
 		return true;
-	return !walk->user && !(walk->cr0 & CR0_WP);
+	return !is_user(walk) && !(read_register(walk, VIRT_CR0) & CR0_WP);
 }
 
 static void add_rights(struct walk *walk, uint64_t entry)
 {
-	uint64_t both = ENTRY_WRITE | ENTRY_USER;
-
-	walk->rights = (walk->rights & entry & both) | ((walk->rights | entry) & ENTRY_NX);
+	walk->all &= entry;
+	walk->any |= entry;
 }
 
 /* The entry's place in host memory, or NULL if the guest's tables lead out of its RAM. */
-static void *entry_pointer(const struct walk *walk, uint64_t table, unsigned index, unsigned size)
+static void *entry_pointer(const struct walk *walk, uint64_t table, uint64_t index, unsigned size)
 {
-	return guest_memory_pointer(&walk->vcpu->vm->memory, gpa(table + (uint64_t)index * size), size);
+	return guest_memory_pointer(&walk->vcpu->vm->memory, gpa(table + index * size), size);
 }
 
-static enum status finish(struct walk *walk, uint64_t entry, uint64_t page_size, uint64_t page, gpa_t *result)
+/* Accessed on the way, dirty at the leaf. Other vCPUs change the same tables: a bit only goes into the entry that was
+ * read, or false is returned and the walk starts again. Most entries have the bits already and are not written. */
+static bool mark(uint64_t *pointer, uint64_t entry, uint64_t bits)
 {
-	(void)entry;
-	if (!access_allowed(walk))
-		return page_fault(walk, FAULT_PRESENT);
-	*result = gpa(page | (walk->linear & (page_size - 1)));
-	return STATUS_OK;
+	return (entry & bits) == bits ||
+	       __atomic_compare_exchange_n(pointer, &entry, entry | bits, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
-/* Accessed on the way, dirty at the leaf; the entry is only written when a bit is missing, so that read-only reading stays
- * cheap. The OR is atomic because other vCPUs walk the same tables. */
-static void mark(uint64_t *pointer, uint64_t entry, uint64_t bits)
+static bool mark_32(uint32_t *pointer, uint32_t entry, uint32_t bits)
 {
-	if ((entry & bits) != bits)
-		__atomic_fetch_or(pointer, bits, __ATOMIC_RELAXED);
+	return (entry & bits) == bits ||
+	       __atomic_compare_exchange_n(pointer, &entry, entry | bits, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
 static uint64_t leaf_marks(const struct walk *walk)
@@ -101,112 +125,122 @@ static uint64_t leaf_marks(const struct walk *walk)
 	return ENTRY_ACCESSED | (walk->access == GUEST_LINEAR_WRITE ? ENTRY_DIRTY : 0);
 }
 
-/* 8-byte entries: PAE from level 3 (whose PDPTEs have no rights), 4-level from level 4. */
-static enum status walk_64(struct walk *walk, unsigned level, gpa_t *result)
+/* Reserved address bits are not looked at: such an address is not RAM. */
+static bool has_reserved_bit(const struct walk *walk, uint64_t entry, unsigned shift)
 {
-	uint64_t table = walk->cr3 & (level == 3 ? BITS(31, 5) : ENTRY_ADDRESS);
-	bool pae = level == 3;
+	return (entry & ENTRY_NX && !(walk->efer & EFER_NXE)) || (entry & ENTRY_LARGE && shift == LEVEL_4_SHIFT);
+}
 
-	for (;; level--) {
-		unsigned shift = 12 + 9 * (level - 1);
-		unsigned index = (unsigned)(walk->linear >> shift) & (pae && level == 3 ? 3 : 511);
-		uint64_t *pointer = entry_pointer(walk, table, index, 8);
-		if (!pointer)
-			return general_protection(walk->fault);
+static enum status finish_64(const struct walk *walk, uint64_t *pointer, uint64_t entry, unsigned shift, gpa_t *result)
+{
+	uint64_t offset = ((uint64_t)1 << shift) - 1;
+
+	if (!access_allowed(walk))
+		return page_fault(walk, FAULT_PRESENT);
+	if (!mark(pointer, entry, leaf_marks(walk)))
+		return STATUS_BUSY;
+	*result = gpa((entry & ENTRY_ADDRESS & ~offset) | (walk->linear & offset));
+	return STATUS_OK;
+}
+
+/* Tables of 8-byte entries, from @table down; @shift: the lowest address bit that an entry of @table translates. */
+static enum status walk_64(struct walk *walk, uint64_t table, unsigned shift, gpa_t *result)
+{
+	for (;; shift -= 9) {
+		uint64_t *pointer = entry_pointer(walk, table & ENTRY_ADDRESS, walk->linear >> shift & 511, sizeof(*pointer));
+		if (unlikely(!pointer))
+			return general_protection(walk);
 		uint64_t entry = __atomic_load_n(pointer, __ATOMIC_RELAXED);
 		if (!(entry & ENTRY_PRESENT))
 			return page_fault(walk, 0);
-		if (pae && level == 3) {
-			table = entry & ENTRY_ADDRESS;
-			continue;
-		}
-		if (entry & ENTRY_NX && !(walk->efer & EFER_NXE))
+		if (has_reserved_bit(walk, entry, shift))
 			return page_fault(walk, FAULT_PRESENT | FAULT_RESERVED);
 		add_rights(walk, entry);
-		bool leaf = level == 1 || (entry & ENTRY_LARGE && level <= 3);
-		if (!leaf && entry & ENTRY_LARGE)
-			return page_fault(walk, FAULT_PRESENT | FAULT_RESERVED);
-		if (leaf) {
-			uint64_t size = (uint64_t)1 << shift;
-			enum status status = finish(walk, entry, size, entry & ENTRY_ADDRESS & ~(size - 1), result);
-			if (status == STATUS_OK)
-				mark(pointer, entry, leaf_marks(walk));
-			return status;
-		}
-		mark(pointer, entry, ENTRY_ACCESSED);
-		table = entry & ENTRY_ADDRESS;
+		if (shift == PAGE_SHIFT || entry & ENTRY_LARGE)
+			return finish_64(walk, pointer, entry, shift, result);
+		if (!mark(pointer, entry, ENTRY_ACCESSED))
+			return STATUS_BUSY;
+		table = entry;
 	}
 }
 
-static void mark_32(uint32_t *pointer, uint32_t entry, uint32_t bits)
+/* "PAE Paging": the first table's four entries were loaded into registers, which memory no longer changes. */
+static enum status walk_pae(struct walk *walk, gpa_t *result)
 {
-	if ((entry & bits) != bits)
-		__atomic_fetch_or(pointer, bits, __ATOMIC_RELAXED);
+	uint64_t entry = read_register(walk, (enum virt_register)(VIRT_PDPTE0 + (walk->linear >> 30 & 3)));
+
+	return entry & ENTRY_PRESENT ? walk_64(walk, entry, LEVEL_2_SHIFT, result) : page_fault(walk, 0);
+}
+
+static enum status finish_32(const struct walk *walk, uint32_t *pointer, uint32_t entry, uint64_t page, uint64_t size, gpa_t *result)
+{
+	if (!access_allowed(walk))
+		return page_fault(walk, FAULT_PRESENT);
+	if (!mark_32(pointer, entry, (uint32_t)leaf_marks(walk)))
+		return STATUS_BUSY;
+	*result = gpa(page | (walk->linear & (size - 1)));
+	return STATUS_OK;
 }
 
 /* "32-Bit Paging", with 4 MiB pages where CR4.PSE allows them. */
-static enum status walk_32(struct walk *walk, gpa_t *result)
+static enum status walk_32(struct walk *walk, uint64_t cr4, gpa_t *result)
 {
-	uint32_t *pointer = entry_pointer(walk, walk->cr3 & BITS(31, 12), (unsigned)(walk->linear >> 22) & 1023, 4);
+	uint64_t table = read_register(walk, VIRT_CR3);
 
-	if (!pointer)
-		return general_protection(walk->fault);
-	uint32_t entry = __atomic_load_n(pointer, __ATOMIC_RELAXED);
-	if (!(entry & ENTRY_PRESENT))
-		return page_fault(walk, 0);
-	add_rights(walk, entry);
-	uint64_t size = PAGE_SIZE, page;
-	if (entry & ENTRY_LARGE && walk->cr4 & CR4_PSE) {
-		size = 4 * MIB;
-		page = (entry & BITS(31, 22)) | bits_get(entry, 20, 13) << 32;
-	} else {
-		mark_32(pointer, entry, (uint32_t)ENTRY_ACCESSED);
-		pointer = entry_pointer(walk, entry & BITS(31, 12), (unsigned)(walk->linear >> 12) & 1023, 4);
+	for (unsigned shift = 22;; shift -= 10) {
+		uint32_t *pointer = entry_pointer(walk, table & BITS(31, 12), walk->linear >> shift & 1023, sizeof(*pointer));
 		if (!pointer)
-			return general_protection(walk->fault);
-		entry = __atomic_load_n(pointer, __ATOMIC_RELAXED);
+			return general_protection(walk);
+		uint32_t entry = __atomic_load_n(pointer, __ATOMIC_RELAXED);
 		if (!(entry & ENTRY_PRESENT))
 			return page_fault(walk, 0);
 		add_rights(walk, entry);
-		page = entry & BITS(31, 12);
+		if (shift == PAGE_SHIFT)
+			return finish_32(walk, pointer, entry, entry & BITS(31, 12), PAGE_SIZE, result);
+		if (entry & ENTRY_LARGE && cr4 & CR4_PSE)
+			return finish_32(walk, pointer, entry, (entry & BITS(31, 22)) | bits_get(entry, 20, 13) << 32, 4 * MIB, result);
+		if (!mark_32(pointer, entry, (uint32_t)ENTRY_ACCESSED))
+			return STATUS_BUSY;
+		table = entry;
 	}
-	enum status status = finish(walk, entry, size, page, result);
-	if (status == STATUS_OK)
-		mark_32(pointer, entry, (uint32_t)leaf_marks(walk));
-	return status;
 }
 
 static void start_walk(struct walk *walk, struct vcpu *vcpu, enum guest_linear_access access, struct guest_linear_fault *fault)
 {
-	struct virt_segment ss;
-
-	*walk = (struct walk){.vcpu = vcpu, .access = access, .rights = ENTRY_WRITE | ENTRY_USER, .fault = fault};
-	walk->cr0 = virt_ops->register_read(&vcpu->virt, VIRT_CR0);
-	if (!(walk->cr0 & CR0_PG))
-		return;
-	walk->cr3 = virt_ops->register_read(&vcpu->virt, VIRT_CR3);
-	walk->cr4 = virt_ops->register_read(&vcpu->virt, VIRT_CR4);
+	walk->vcpu = vcpu;
+	walk->access = access;
+	walk->fault = fault;
 	walk->efer = virt_ops->register_read(&vcpu->virt, VIRT_EFER);
-	walk->rflags = virt_ops->register_read(&vcpu->virt, VIRT_RFLAGS);
-	virt_ops->segment_read(&vcpu->virt, VIRT_SS, &ss);
-	walk->user = bits_get(ss.attributes, 6, 5) == 3;
+}
+
+static enum status walk_tables(struct walk *walk, uint64_t linear, gpa_t *result)
+{
+	walk->linear = linear;
+	walk->all = ENTRY_WRITE | ENTRY_USER;
+	walk->any = 0;
+	if (likely(walk->efer & EFER_LMA)) {
+		if ((uint64_t)((int64_t)(linear << 16) >> 16) != linear)
+			return general_protection(walk);
+		return walk_64(walk, read_register(walk, VIRT_CR3), LEVEL_4_SHIFT, result);
+	}
+	walk->linear = (uint32_t)linear;
+	if (!(read_register(walk, VIRT_CR0) & CR0_PG)) {
+		*result = gpa(walk->linear);
+		return STATUS_OK;
+	}
+	uint64_t cr4 = read_register(walk, VIRT_CR4);
+	return cr4 & CR4_PAE ? walk_pae(walk, result) : walk_32(walk, cr4, result);
 }
 
 static enum status translate(struct walk *walk, uint64_t linear, gpa_t *result)
 {
-	walk->linear = linear;
-	walk->rights = ENTRY_WRITE | ENTRY_USER;
-	if (!(walk->cr0 & CR0_PG)) {
-		*result = gpa((uint32_t)linear);
-		return STATUS_OK;
+	for (unsigned attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+		enum status status = walk_tables(walk, linear, result);
+		if (likely(status != STATUS_BUSY))
+			return status;
 	}
-	if (walk->efer & EFER_LMA) {
-		if ((uint64_t)((int64_t)(linear << 16) >> 16) != linear)
-			return general_protection(walk->fault);
-		return walk_64(walk, 4, result);
-	}
-	walk->linear = (uint32_t)linear;
-	return walk->cr4 & CR4_PAE ? walk_64(walk, 3, result) : walk_32(walk, result);
+	/* A page fault whose cause is gone when the guest looks is nothing that a CPU would not do. */
+	return page_fault(walk, 0);
 }
 
 enum status guest_linear_translate(struct vcpu *vcpu, gva_t address, enum guest_linear_access access, gpa_t *result,
@@ -234,14 +268,14 @@ static enum status find_pieces(struct walk *walk, uint64_t linear, size_t size, 
 		return status;
 	pieces->first = guest_memory_pointer(memory, address, pieces->first_size);
 	if (!pieces->first)
-		return general_protection(walk->fault);
+		return general_protection(walk);
 	if (pieces->first_size == size)
 		return STATUS_OK;
 	status = translate(walk, linear + to_border, &address);
 	if (status != STATUS_OK)
 		return status;
 	pieces->second = guest_memory_pointer(memory, address, size - to_border);
-	return pieces->second ? STATUS_OK : general_protection(walk->fault);
+	return pieces->second ? STATUS_OK : general_protection(walk);
 }
 
 enum status guest_linear_read(struct vcpu *vcpu, gva_t address, void *buffer, size_t size, struct guest_linear_fault *fault)
@@ -279,21 +313,17 @@ enum status guest_linear_fetch(struct vcpu *vcpu, gva_t address, uint8_t *buffer
 			       struct guest_linear_fault *fault)
 {
 	struct walk walk;
-	struct pieces pieces;
-	size_t to_border = (size_t)(PAGE_SIZE - (address.value & (PAGE_SIZE - 1)));
+	gpa_t physical;
 
 	start_walk(&walk, vcpu, GUEST_LINEAR_FETCH, fault);
-	*fetched = size;
-	enum status status = find_pieces(&walk, address.value, size, &pieces);
-	if (status != STATUS_OK && to_border < size) {
-		*fetched = to_border;
-		status = find_pieces(&walk, address.value, to_border, &pieces);
-	}
+	enum status status = translate(&walk, address.value, &physical);
 	if (status != STATUS_OK)
 		return status;
-	memcpy(buffer, pieces.first, pieces.first_size);
-	if (pieces.second)
-		memcpy(buffer + pieces.first_size, pieces.second, *fetched - pieces.first_size);
+	*fetched = (size_t)min_u64(size, PAGE_SIZE - (address.value & (PAGE_SIZE - 1)));
+	const void *bytes = guest_memory_pointer(&vcpu->vm->memory, physical, *fetched);
+	if (!bytes)
+		return general_protection(&walk);
+	memcpy(buffer, bytes, *fetched);
 	compiler_barrier();
 	return STATUS_OK;
 }

@@ -36,7 +36,7 @@ must_check enum status guest_linear_translate(struct vcpu *vcpu, gva_t address, 
  */
 must_check enum status guest_linear_read(struct vcpu *vcpu, gva_t address, void *buffer, size_t size, struct guest_linear_fault *fault);
 must_check enum status guest_linear_write(struct vcpu *vcpu, gva_t address, const void *buffer, size_t size, struct guest_linear_fault *fault);
-/** guest_linear_fetch() - as many of @size instruction bytes as can be had, *@fetched of them; fault only if there is none. */
+/** guest_linear_fetch() - instruction bytes: *@fetched, at most @size, as far as they lie in the page of @address. */
 must_check enum status guest_linear_fetch(struct vcpu *vcpu, gva_t address, uint8_t *buffer, size_t size, size_t *fetched,
 					  struct guest_linear_fault *fault);
 /** guest_linear_check() - whether such an access would succeed. */

@@ -6,9 +6,11 @@
 
 /*
  * chunks[] has the host-physical address of each 2 MiB of guest-physical memory that lies in one piece, 0 for others: the
- * short way for nearly every access. What it does not know is looked up in the nested table.
+ * short way for nearly every access. The first 2 MiB never do, because of the VGA hole; low_pages[] has each of their
+ * 4 KiB pages, 0 for the hole. What neither knows is looked up in the nested table.
  */
 #define CHUNK_SIZE PAGE_SIZE_2M
+#define LOW_PAGE_COUNT (CHUNK_SIZE / PAGE_SIZE)
 
 /* Addresses that no RAM reaches: where the RAM of a VM with @size bytes ends. */
 static uint64_t address_end(uint64_t size)
@@ -16,13 +18,18 @@ static uint64_t address_end(uint64_t size)
 	return size <= GUEST_LOW_RAM_END ? size : size - GUEST_LOW_RAM_END + 4 * GIB;
 }
 
-static unsigned chunk_table_pages(uint64_t size)
+/* For low_pages[] and chunks[] behind it. */
+static unsigned short_cut_pages(uint64_t size)
 {
-	return (unsigned)(align_up(address_end(size) / CHUNK_SIZE * sizeof(uint64_t), PAGE_SIZE) / PAGE_SIZE);
+	uint64_t entries = LOW_PAGE_COUNT + address_end(size) / CHUNK_SIZE;
+
+	return (unsigned)(align_up(entries * sizeof(uint64_t), PAGE_SIZE) / PAGE_SIZE);
 }
 
-static void remember_chunks(struct guest_memory *memory, uint64_t address, hpa_t page, uint64_t size)
+static void remember_page(struct guest_memory *memory, uint64_t address, hpa_t page, uint64_t size)
 {
+	if (address < CHUNK_SIZE)
+		memory->low_pages[address / PAGE_SIZE] = page.value;
 	for (uint64_t offset = 0; size >= CHUNK_SIZE && offset < size; offset += CHUNK_SIZE)
 		memory->chunks[(address + offset) / CHUNK_SIZE] = page.value + offset;
 }
@@ -51,7 +58,7 @@ static enum status map_page(struct guest_memory *memory, uint64_t address, uint6
 	if (status != STATUS_OK)
 		page_pool_free(page, order, PAGE_OWNER_GUEST);
 	else
-		remember_chunks(memory, address, page, *size);
+		remember_page(memory, address, page, *size);
 	return status;
 }
 
@@ -83,11 +90,12 @@ enum status guest_memory_create(struct guest_memory *memory, uint64_t size, cons
 	*memory = (struct guest_memory){.size = size};
 	if (size == 0 || !is_aligned(size, CHUNK_SIZE))
 		return STATUS_INVALID;
-	if (size > PHYSMAP_SIZE || chunk_table_pages(size) > 512)
+	if (size > PHYSMAP_SIZE || short_cut_pages(size) > 512)
 		return STATUS_NO_MEMORY;
-	memory->chunks = page_pool_allocate_contiguous(chunk_table_pages(size));
-	if (memory->chunks == NULL)
+	memory->low_pages = page_pool_allocate_contiguous(short_cut_pages(size));
+	if (memory->low_pages == NULL)
 		return STATUS_NO_MEMORY;
+	memory->chunks = memory->low_pages + LOW_PAGE_COUNT;
 	memory->chunk_count = address_end(size) / CHUNK_SIZE;
 	status = page_table_create(&memory->nested, format);
 	if (status == STATUS_OK)
@@ -122,9 +130,16 @@ void guest_memory_destroy(struct guest_memory *memory)
 		free_slot(memory, &memory->slots[i]);
 	if (memory->nested.root.value != 0)
 		page_table_destroy(&memory->nested);
-	if (memory->chunks != NULL)
-		page_pool_free_contiguous(memory->chunks, chunk_table_pages(memory->size));
+	if (memory->low_pages != NULL)
+		page_pool_free_contiguous(memory->low_pages, short_cut_pages(memory->size));
 	*memory = (struct guest_memory){0};
+}
+
+static void *low_pointer(const struct guest_memory *memory, gpa_t address)
+{
+	uint64_t page = memory->low_pages[address.value / PAGE_SIZE];
+
+	return page != 0 ? physmap_pointer(hpa(page + address.value % PAGE_SIZE)) : NULL;
 }
 
 void *guest_memory_pointer(const struct guest_memory *memory, gpa_t address, uint64_t length)
@@ -136,6 +151,8 @@ void *guest_memory_pointer(const struct guest_memory *memory, gpa_t address, uin
 		return NULL;
 	if (likely(memory->chunks[chunk] != 0))
 		return physmap_pointer(hpa(memory->chunks[chunk] + address.value % CHUNK_SIZE));
+	if (chunk == 0)
+		return low_pointer(memory, address);
 	if (page_table_lookup(&memory->nested, address.value, &leaf) != STATUS_OK || !guest_memory_is_ram(memory, address, length))
 		return NULL;
 	return physmap_pointer(leaf.output);

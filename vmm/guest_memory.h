@@ -25,7 +25,8 @@ struct guest_memory {
 	uint64_t size; /* RAM asked for [bytes]; the VGA hole is taken out of it */
 	unsigned slot_count;
 	struct guest_memory_slot slots[GUEST_MEMORY_MAX_SLOTS]; /* sorted, RAM only */
-	uint64_t *chunks;     /* short cut of guest_memory.c, by 2 MiB of guest-physical address */
+	uint64_t *low_pages;  /* short cuts of guest_memory.c: by 4 KiB of the first 2 MiB of guest-physical address */
+	uint64_t *chunks;     /* by 2 MiB of guest-physical address */
 	uint64_t chunk_count;
 };
 

@@ -3,6 +3,17 @@
 #include "lib/bits.h"
 #include "lib/checked.h"
 
+_Static_assert(IO_BUS_MAX_REGIONS <= IO_BUS_MAX_KEYS && (IO_BUS_MAX_KEYS & (IO_BUS_MAX_KEYS - 1)) == 0,
+	       "the search may read any key below the power of two above the count");
+
+/* Makes ready for the search what depends on the regions. */
+static void update_keys(struct io_bus *bus)
+{
+	for (uint32_t i = 0; i < IO_BUS_MAX_KEYS; i++)
+		bus->keys[i] = i < bus->count ? bus->regions[i].base : UINT64_MAX;
+	bus->first_step = bus->count > 1 ? 1u << bits_highest(bus->count - 1) : 0;
+}
+
 enum status io_bus_add(struct io_bus *bus, const struct io_region *region)
 {
 	uint64_t end;
@@ -21,6 +32,7 @@ enum status io_bus_add(struct io_bus *bus, const struct io_region *region)
 		bus->regions[place] = bus->regions[place - 1];
 	bus->regions[place] = *region;
 	bus->count++;
+	update_keys(bus);
 	return STATUS_OK;
 }
 
@@ -33,26 +45,26 @@ void io_bus_remove_device(struct io_bus *bus, const struct io_device *device)
 			bus->regions[kept++] = bus->regions[i];
 	}
 	bus->count = kept;
+	if (kept == 0)
+		bus->regions[0].length = 0;
+	update_keys(bus);
 }
 
-/* Every port, MMIO and MSR exit comes through here: halving without a branch on the comparison, down to the one region
- * that may hold @address. */
+/* Every port, MMIO and MSR exit comes through here: five instructions for each doubling of the number of regions, down to
+ * the one that may hold @address. */
 static always_inline const struct io_region *find_region(const struct io_bus *bus, uint64_t address, unsigned size)
 {
-	const struct io_region *region = bus->regions;
-	uint64_t offset, span;
+	const struct io_region *region;
+	uint64_t index = 0, offset, span;
 
-	if (unlikely(bus->count == 0))
-		return NULL;
-	for (uint32_t left = bus->count; left > 1;) {
-		uint32_t half = left / 2;
-
-		region += region[half].base <= address ? half : 0;
-		left -= half;
-	}
+	/* "Below address + 1" instead of "up to address": so that the last address of all meets no key behind the last. */
+	for (uint64_t step = bus->first_step; step != 0; step >>= 1)
+		index += bus->keys[index + step] < address + 1 ? step : 0;
+	region = &bus->regions[index];
 	offset = address - region->base;
 	span = region->numbered ? 1 : size;
-	/* An address below the first region wraps to an offset that no region reaches, since none ends at 2^64. */
+	/* An empty bus has a region without length. An address below the first region wraps to an offset that no region
+	 * reaches, since none ends at 2^64. */
 	if (offset >= region->length || span > region->length - offset)
 		return NULL;
 	return region;

@@ -34,8 +34,13 @@ struct io_region {
 
 #define IO_BUS_MAX_REGIONS 48u
 
+#define IO_BUS_MAX_KEYS 64u /* the power of two above */
+
+/* All zeroes is an empty bus. */
 struct io_bus {
 	uint32_t count;
+	uint32_t first_step;                          /* of the search: the largest power of two below count */
+	uint64_t keys[IO_BUS_MAX_KEYS];               /* bases of the regions, then UINT64_MAX; for the search */
 	struct io_region regions[IO_BUS_MAX_REGIONS]; /* sorted by base */
 };
 

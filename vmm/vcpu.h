@@ -8,7 +8,7 @@
 #include "lib/types.h"
 
 struct vm;
-struct local_apic;
+struct scheduler_cpu;
 
 enum vcpu_state {
 	VCPU_OFF,      /* not started (waits for a start-up IPI) or its VM is stopped */
@@ -43,6 +43,7 @@ struct vcpu {
 	uint32_t pcpu_index; /* the CPU that runs it */
 	enum vcpu_state state; /* written by its CPU, or under the scheduler's lock while not running */
 	uint32_t requests;   /* VCPU_REQUEST_*, atomic */
+	struct scheduler_cpu *scheduler; /* the part of the CPU that runs it; set by the scheduler */
 	struct list run_link; /* in the run queue of its CPU */
 	struct list timers;  /* struct vcpu_timer, by deadline; device lock */
 	void *local_apic;    /* state of the local APIC model; device lock */

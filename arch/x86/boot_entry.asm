@@ -13,6 +13,7 @@ extern __image_start
 extern __image_end
 extern hypervisor_main
 global boot_entry64
+global boot_stack_guard
 global boot_stack_top
 
 section .text.boot_entry progbits alloc exec nowrite align=16
@@ -194,8 +195,9 @@ boot_low_directories: resb 4 * PAGE_SIZE_4K
 boot_image_pointers: resb PAGE_SIZE_4K
 boot_image_directory: resb PAGE_SIZE_4K
 
-; The boot processor's stack; linker.ld leaves a page out below it.
+; The boot processor's stack, and below it the page that is unmapped once there are page tables of the host's own.
 section .boot_stack nobits alloc noexec write align=4096
 
+boot_stack_guard: resb PAGE_SIZE_4K
 boot_stack: resb BOOT_STACK_SIZE
 boot_stack_top:

@@ -35,6 +35,7 @@ struct virt_segment {
 
 /* The kinds of exit that handlers know; one table in vmm/exit/ has a handler for each. */
 enum vm_exit_kind {
+	VM_EXIT_UNKNOWN = 0,
 	VM_EXIT_EXCEPTION, VM_EXIT_EXTERNAL_INTERRUPT, VM_EXIT_NMI, VM_EXIT_MACHINE_CHECK, VM_EXIT_TRIPLE_FAULT, VM_EXIT_INIT,
 	VM_EXIT_SIPI, VM_EXIT_SMI, VM_EXIT_INTERRUPT_WINDOW, VM_EXIT_NMI_WINDOW, VM_EXIT_TASK_SWITCH, VM_EXIT_CPUID,
 	VM_EXIT_HLT, VM_EXIT_INVD, VM_EXIT_WBINVD, VM_EXIT_INVLPG, VM_EXIT_RDPMC, VM_EXIT_RDTSC, VM_EXIT_HYPERCALL,
@@ -42,7 +43,6 @@ enum vm_exit_kind {
 	VM_EXIT_ENTRY_FAILED, VM_EXIT_MWAIT, VM_EXIT_MONITOR, VM_EXIT_MONITOR_TRAP, VM_EXIT_PAUSE, VM_EXIT_TPR_THRESHOLD,
 	VM_EXIT_APIC_ACCESS, VM_EXIT_APIC_WRITE, VM_EXIT_VIRTUAL_EOI, VM_EXIT_DESCRIPTOR_TABLE, VM_EXIT_NESTED_FAULT,
 	VM_EXIT_NESTED_MISCONFIGURED, VM_EXIT_TIMER, VM_EXIT_XSETBV, VM_EXIT_UNDEFINED_INSTRUCTION, VM_EXIT_PML_FULL,
-	VM_EXIT_UNKNOWN,
 	VM_EXIT_KIND_COUNT,
 };
 
@@ -51,8 +51,8 @@ enum vm_exit_cr_operation { CR_MOV_TO, CR_MOV_FROM, CR_CLTS, CR_LMSW };
 struct vm_exit {
 	enum vm_exit_kind kind;
 	uint32_t reason;             /* the hardware's own number, for counters and dumps */
-	uint32_t instruction_length; /* [bytes]; 0 if the exit was not caused by an instruction */
-	uint64_t qualification;      /* raw; 0 if the kind has none */
+	uint32_t instruction_length; /* [bytes]; of kinds that an instruction causes */
+	uint64_t qualification;      /* raw; of kinds that have one */
 	uint64_t rip;                /* of the instruction; valid for every kind */
 	union {
 		struct { uint8_t vector; bool has_error_code; uint32_t error_code; uint64_t address; bool is_software; } exception;
@@ -84,19 +84,20 @@ struct virt_vcpu {
 	uint64_t cr2;
 	struct virt_vm *vm;
 	struct virt_vcpu_backend *backend;
-	uint64_t entry_deadline; /* TSC at which the guest must exit (VM_EXIT_TIMER); UINT64_MAX: never */
+	uint64_t entry_deadline; /* TSC at which the guest must exit (VM_EXIT_TIMER), or somewhat earlier if it is far off */
 	uint64_t tsc_offset;     /* guest TSC = host TSC + offset; set before the first load, then by VIRT_TSC_OFFSET */
 	uint64_t dr[4], dr6;
 	uint64_t xcr0;
 	uint64_t xss;
 	uint64_t kernel_gs_base, star, lstar, cstar, fmask, tsc_aux; /* valid while not loaded */
 	void *xsave_area;
-	uint64_t entry_count;
-	uint64_t exit_count;
 };
 
 /* Where dumps go; lines end in '\n'. */
 typedef void (*virt_print)(const char *format, ...) printf_like(1, 2);
+
+/* Looks at one exit, which is lent until it returns; false: the vCPU leaves this CPU or has something else to wait for. */
+typedef bool (*virt_exit_handler)(struct virt_vcpu *vcpu, const struct vm_exit *exit);
 
 struct virt_ops {
 	const char *name; /* "VMX" */
@@ -122,8 +123,8 @@ struct virt_ops {
 	/* Makes the vCPU this CPU's current one / saves it so that another CPU may load it. All below need it loaded. */
 	void (*vcpu_load)(struct virt_vcpu *vcpu);
 	void (*vcpu_put)(struct virt_vcpu *vcpu);
-	/* Enters the guest until its next exit; fills @exit. Interrupts off. */
-	void (*vcpu_run)(struct virt_vcpu *vcpu, struct vm_exit *exit);
+	/* Enters the guest; calls @handle at every exit and enters again as long as it returns true. Interrupts off. */
+	void (*vcpu_run)(struct virt_vcpu *vcpu, virt_exit_handler handle);
 
 	/* Forgets all translations of the vCPU: after a change of paging mode that the back end did not see. */
 	void (*vcpu_flush)(struct virt_vcpu *vcpu);

@@ -3,5 +3,5 @@
 
 #include "boot/efi/efi_loader.h"
 
-/** platform_describe() - fills acpi_rsdp (of ACPI 2.0 before 1.0) and framebuffer of @loader->info, 0 where there is none. */
+/** platform_describe() - fills acpi_rsdp (ACPI 2.0 before 1.0) and framebuffer of @loader->info, 0 where there is none. */
 void platform_describe(struct efi_loader *loader);

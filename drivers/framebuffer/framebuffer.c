@@ -42,9 +42,13 @@ static enum status check(const struct boot_framebuffer *framebuffer)
 {
 	if (framebuffer->base == 0)
 		return STATUS_NOT_FOUND;
-	if (framebuffer->bits_per_pixel != 8 * BYTES_PER_PIXEL || framebuffer->width < FONT_WIDTH || framebuffer->height < FONT_HEIGHT)
+	if (framebuffer->bits_per_pixel != 8 * BYTES_PER_PIXEL)
 		return STATUS_UNSUPPORTED;
-	if (framebuffer->pitch / BYTES_PER_PIXEL < framebuffer->width || !is_aligned(framebuffer->pitch | framebuffer->base, BYTES_PER_PIXEL))
+	if (framebuffer->width < FONT_WIDTH || framebuffer->height < FONT_HEIGHT)
+		return STATUS_UNSUPPORTED;
+	if (framebuffer->pitch / BYTES_PER_PIXEL < framebuffer->width)
+		return STATUS_INVALID;
+	if (!is_aligned(framebuffer->pitch | framebuffer->base, BYTES_PER_PIXEL))
 		return STATUS_INVALID;
 	if (framebuffer->red_shift > 24 || framebuffer->green_shift > 24 || framebuffer->blue_shift > 24)
 		return STATUS_INVALID;

@@ -40,7 +40,9 @@ static struct ecam_window *find_window(uint16_t segment, uint8_t bus)
 		struct ecam_window *window = &windows[i];
 		hpa_t base = hpa(window->ecam.base.value + bus * MIB);
 
-		if (!window->usable || window->ecam.segment != segment || bus < window->ecam.first_bus || bus > window->ecam.last_bus)
+		if (!window->usable || window->ecam.segment != segment)
+			continue;
+		if (bus < window->ecam.first_bus || bus > window->ecam.last_bus)
 			continue;
 		if (!bit_test(window->mapped, bus) && !bit_test(window->refused, bus)) {
 			bool mapped = host_paging_map_device(base, MIB, false) != NULL;

@@ -13,7 +13,7 @@
 
 #define MAX_RANGES 128u
 #define OPERATION_SIZE 12u
-#define MAX_OPERATIONS 24u
+#define MAX_OPERATIONS 16u
 #define INPUT_END ((uint64_t)1 << 48)
 
 struct range {
@@ -108,8 +108,10 @@ static void operate(const uint8_t *data)
 	static const uint32_t attribute_choices[4] = {PAGE_RWX, PAGE_READ, PAGE_READ | PAGE_WRITE | PAGE_UNCACHED, PAGE_READ | PAGE_EXECUTE};
 	static const uint64_t units[4] = {PAGE_SIZE, PAGE_SIZE_2M, PAGE_SIZE_1G, PAGE_SIZE};
 	uint64_t start = choose_address(data + 1), unit = table.format->page_2m ? units[data[3] & 3] : PAGE_SIZE;
-	uint64_t length = unit * (1 + (data[4] & (unit == PAGE_SIZE ? 31 : 3)));
-	uint64_t output = ((uint64_t)data[5] << 30) + (uint64_t)(data[6] & 15) * PAGE_SIZE_2M + (uint64_t)(unit == PAGE_SIZE_1G ? 0 : data[7] & 3) * PAGE_SIZE;
+	uint64_t length = unit * (1 + (data[4] & (unit == PAGE_SIZE ? 31 : 1)));
+	/* In step with the input as far as the unit goes, so that gibibytes are not mapped in small pages. */
+	uint64_t output = ((uint64_t)data[5] << 30) + start % unit + (uint64_t)(unit == PAGE_SIZE_1G ? data[6] & 1 : 0) * PAGE_SIZE_2M +
+			  (uint64_t)(unit == PAGE_SIZE_1G ? 0 : data[7] & 3) * PAGE_SIZE;
 	uint32_t attributes = attribute_choices[data[8] & 3];
 	bool valid = is_aligned(start, PAGE_SIZE) && start < INPUT_END && length <= INPUT_END - start;
 	uint64_t tables = table.table_pages;

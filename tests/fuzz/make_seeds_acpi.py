@@ -75,7 +75,7 @@ def machine():
 
 
 def main():
-    folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "corpus" / "acpi")
+    folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "corpus" / "fuzz_acpi")
     folder.mkdir(parents=True, exist_ok=True)
     seeds = (machine(), madt(), fadt(0), mcfg(), hpet(), dmar(), dsdt())
     for choice, seed in enumerate(seeds):

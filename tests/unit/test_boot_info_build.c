@@ -51,6 +51,7 @@ static void test_files(void **state)
 static void test_messages(void **state)
 {
 	char text[400];
+	const char *line;
 
 	(void)state;
 	boot_info_add_message(&info, "guests/vmlinuz", "not found");
@@ -68,7 +69,8 @@ static void test_messages(void **state)
 	assert_int_equal(strlen(info.messages), sizeof(info.messages) - 1);
 	assert_null(strchr(info.messages, 'g' + 1)); /* "h: ..." found no room any more */
 	/* lines are cut, but end */
-	assert_int_equal(strchr(strstr(info.messages, "a: t"), '\n') - strstr(info.messages, "a: t"), BOOT_INFO_MESSAGE_SIZE - 2);
+	line = strstr(info.messages, "a: t");
+	assert_int_equal(strchr(line, '\n') - line, BOOT_INFO_MESSAGE_SIZE - 2);
 }
 
 static void test_claims(void **state)

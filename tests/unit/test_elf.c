@@ -18,10 +18,12 @@ static Elf64_Ehdr *const header = (Elf64_Ehdr *)(void *)file;
 static Elf64_Phdr *const segments = (Elf64_Phdr *)(void *)(file + sizeof(Elf64_Ehdr));
 static struct elf_image image;
 
-static void set_segment(unsigned i, uint32_t type, uint64_t offset, uint64_t address, uint64_t file_size, uint64_t memory_size)
+static void set_segment(unsigned i, uint32_t type, uint64_t offset, uint64_t address, uint64_t file_size,
+			uint64_t memory_size)
 {
 	segments[i] = (Elf64_Phdr){
-		.p_type = type, .p_flags = PF_R | (i == 0 ? PF_X : PF_W), .p_offset = offset, .p_vaddr = BASE_VIRTUAL + address,
+		.p_type = type, .p_flags = PF_R | (i == 0 ? PF_X : PF_W), .p_offset = offset,
+		.p_vaddr = BASE_VIRTUAL + address,
 		.p_paddr = BASE_PHYSICAL + address, .p_filesz = file_size, .p_memsz = memory_size, .p_align = 0x1000,
 	};
 }

@@ -156,6 +156,7 @@ static void test_level(void **state)
 	irq_line_set(&fixture_vm, 9, true);
 	assert_int_equal(messages, 1);
 	assert_true(last.level);
+	assert_false(last.logical);
 	assert_int_equal(low(9), LEVEL | REMOTE_IRR | 0x39);
 	irq_line_set(&fixture_vm, 9, true);
 	irq_line_pulse(&fixture_vm, 9);

@@ -80,8 +80,12 @@ static void test_full(void **state)
 	assert_int_equal(add(&bus, 0, 8, 0), STATUS_EXISTS);
 	io_bus_remove_device(&bus, &devices[1]);
 	assert_int_equal(bus.count, IO_BUS_MAX_REGIONS);
+	for (uint64_t address = 0; address < IO_BUS_MAX_REGIONS * 8; address++)
+		assert_ptr_equal(io_bus_find(&bus, address, 1), &bus.regions[address / 8]);
 	io_bus_remove_device(&bus, &devices[0]);
 	assert_int_equal(bus.count, 0);
+	for (uint64_t address = 0; address < 0x200; address++)
+		assert_null(io_bus_find(&bus, address, 1));
 }
 
 /* For every number of regions, every address and every size against the definition. */
@@ -90,7 +94,7 @@ static void test_find_agrees_with_definition(void **state)
 	static const unsigned sizes[] = {1, 2, 4, 8};
 
 	(void)state;
-	for (unsigned count = 0; count <= 9; count++) {
+	for (unsigned count = 0; count <= 11; count++) {
 		struct io_bus bus = {0};
 
 		/* Added in an order that is neither up nor down; region i covers [20 i + 10, 20 i + 11 + 3 i % 16). */
@@ -99,7 +103,7 @@ static void test_find_agrees_with_definition(void **state)
 
 			assert_int_equal(add(&bus, which * 20 + 10, which * 3 % 16 + 1, which % 3), STATUS_OK);
 		}
-		for (uint64_t address = 0; address < 220; address++) {
+		for (uint64_t address = 0; address < 260; address++) {
 			for (unsigned s = 0; s < 4; s++) {
 				const struct io_region *found = io_bus_find(&bus, address, sizes[s]), *expected = NULL;
 

@@ -253,15 +253,13 @@ static void test_devices(void **state)
 /* Over the whole space nothing answers but the rows; values at the edges of the ranges. */
 static void test_sweep(void **state)
 {
+	static const uint32_t bases[] = { 0, 0x40000000, 0x4b564000, 0xc0000000, 0xc0010000 };
 	uint64_t value;
 
 	(void)state;
-	for (uint32_t base = 0; base <= 0xc0010000 && base + 0x2000 > base; base += base == 0x2000 ? 0x3fffe000 : base == 0 ? 0x2000 : 0x40000000) {
-		for (uint32_t msr = base; msr < base + 0x2000; msr++) {
-			const char *name = msr_policy_name(msr);
-			bool answers = msr_policy_read(&fake_guest.vcpu, msr, &value) == STATUS_OK;
-
-			if (answers && !name)
+	for (size_t i = 0; i < array_count(bases); i++) {
+		for (uint32_t msr = bases[i]; msr < bases[i] + 0x2000; msr++) {
+			if (msr_policy_read(&fake_guest.vcpu, msr, &value) == STATUS_OK && !msr_policy_name(msr))
 				fail_msg("MSR %x answers without a row", msr);
 		}
 	}

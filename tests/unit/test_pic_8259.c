@@ -300,8 +300,12 @@ static void test_rotation(void **state)
 	assert_int_equal(take(), 0x33);
 	guest_out8(MASTER, 0x40); /* no operation */
 	assert_int_equal(isr(MASTER), 0x08);
-	guest_out8(MASTER, 0xa0); /* nothing left in service afterwards */
-	guest_out8(MASTER, 0xa0);
+	guest_out8(MASTER, 0xa0); /* ends 3 and makes it the lowest: 4, 5, 6, 7, 0, 1 ... */
+	guest_out8(MASTER, 0xa0); /* nothing in service */
+	raise_line(1);
+	raise_line(6);
+	assert_int_equal(take(), 0x36);
+	guest_out8(MASTER, 0x20);
 	assert_int_equal(take(), 0x30);
 }
 
@@ -318,6 +322,12 @@ static void test_special_mask(void **state)
 	assert_int_equal(take(), 0x36);
 	guest_out8(MASTER, 0x20); /* ends 6, not the masked 3 */
 	assert_int_equal(isr(MASTER), 0x08);
+	/* Without their change bits the other commands of OCW3 leave mode and choice as they are. */
+	guest_out8(MASTER, 0x08);
+	assert_int_equal(guest_in8(MASTER), 0x08);
+	raise_line(5);
+	assert_int_equal(take(), 0x35);
+	guest_out8(MASTER, 0x65);
 	guest_out8(MASTER, 0x48);
 	raise_line(7);
 	assert_int_equal(take(), -1);

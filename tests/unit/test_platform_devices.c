@@ -83,6 +83,13 @@ static void pm_timer_status_raises_sci(void **state)
 	assert_true(line_level(9));
 	port_write(0x600, 2, 0x0001);
 	assert_false(line_level(9));
+	platform_pass_ticks(595ull * FIXTURE_HZ);
+	assert_false(line_level(9));
+	platform_pass_ticks(5ull * FIXTURE_HZ);
+	assert_true(line_level(9));
+	port_write(0x602, 2, 0);
+	assert_false(line_level(9));
+	port_write(0x600, 2, 0x0001);
 	assert_int_equal(port_read(0x600, 2), 0);
 	assert_non_null(strstr(fixture_describe(device), "ACPI: PM1"));
 }

@@ -142,7 +142,8 @@ static void test_random(void **state)
 		memset(pages, 0, sizeof(pages));
 		region_map_open(&map, regions, CAPACITY);
 		for (unsigned n = 0; n < 12; n++) {
-			unsigned first = (unsigned)rand() % 200, count = (unsigned)rand() % 56, type = 1 + (unsigned)rand() % 7;
+			unsigned first = (unsigned)rand() % 200, count = (unsigned)rand() % 56;
+			unsigned type = 1 + (unsigned)rand() % 7;
 
 			add(first, count, type);
 			for (unsigned page = first; page < first + count; page++)

@@ -92,6 +92,14 @@ static void test_rearm_and_cancel(void **state)
 	assert_false(vcpu_timer_is_armed(&timers[1]));
 	assert_int_equal(vcpu_timers_run(&vcpu, 460), 500);
 	assert_int_equal(expired_count, 0);
+	vcpu_timer_arm(&timers[1], 600);
+	vcpu_timer_arm(&timers[0], 700);
+	vcpu_timer_arm(&timers[1], 800);
+	assert_true(vcpu_timers_run(&vcpu, 1000) == UINT64_MAX);
+	assert_int_equal(expired_count, 2);
+	assert_int_equal(expired[0], 0);
+	assert_int_equal(expired[1], 1);
+	assert_true(list_is_empty(&vcpu.timers));
 }
 
 /* What a guest with a periodic timer of no length would do. */

@@ -5,6 +5,7 @@
 #include "vmm/dev/port_device.h"
 #include "vmm/platform.h"
 #include "vmm/tick_ratio.h"
+#include "vmm/vcpu_timer.h"
 #include "vmm/vm.h"
 
 #include "arch/x86/clock.h"
@@ -26,10 +27,13 @@
 /* One region from the first register to the last; what lies between them reads as ones. */
 #define REGION_LENGTH (PLATFORM_PM_TIMER_PORT + PLATFORM_PM_TIMER_LENGTH - PLATFORM_PM1A_EVENT_PORT)
 
+#define CARRY_SHIFT 31u /* the timer's highest bit, whose changes are events */
+
 struct acpi_pm {
 	struct io_device device;
 	uint16_t status, enable, control;
-	uint64_t epoch, ratio;
+	uint64_t epoch, ratio, ratio_back;
+	struct vcpu_timer timer; /* armed while the guest wants to hear of carries */
 	uint64_t carries; /* changes of the timer's highest bit that TIMER_STATUS has told */
 	bool line;
 };
@@ -46,7 +50,7 @@ static uint64_t pm_ticks(const struct acpi_pm *pm)
 
 static uint16_t pm_status(struct acpi_pm *pm)
 {
-	uint64_t carries = pm_ticks(pm) >> 31;
+	uint64_t carries = pm_ticks(pm) >> CARRY_SHIFT;
 
 	if (carries != pm->carries) {
 		pm->carries = carries;
@@ -55,14 +59,33 @@ static uint16_t pm_status(struct acpi_pm *pm)
 	return pm->status;
 }
 
+static void pm_arm(struct acpi_pm *pm)
+{
+	uint64_t carry = (pm->carries + 1) << CARRY_SHIFT;
+
+	if ((pm->enable & TIMER_STATUS) == 0 || pm->status & TIMER_STATUS)
+		vcpu_timer_cancel(&pm->timer);
+	else
+		vcpu_timer_arm(&pm->timer, pm->epoch + tick_convert_back(carry, pm->ratio_back));
+}
+
 static void pm_update_line(struct acpi_pm *pm)
 {
 	bool line = (pm->status & pm->enable & EVENT_BITS) != 0;
 
+	pm_arm(pm);
 	if (line == pm->line)
 		return;
 	pm->line = line;
 	irq_line_set(pm->device.vm, PLATFORM_SCI_LINE, line);
+}
+
+static void pm_expire(struct vcpu_timer *timer)
+{
+	struct acpi_pm *pm = container_of(timer, struct acpi_pm, timer);
+
+	(void)pm_status(pm);
+	pm_update_line(pm);
 }
 
 /* The two bytes at @offset, which is even. */
@@ -136,8 +159,14 @@ static void pm_reset(struct io_device *device)
 	pm->status = pm->enable = pm->control = 0;
 	pm->epoch = clock_now();
 	pm->ratio = tick_ratio(PLATFORM_PM_TIMER_HZ, clock_tsc_frequency);
+	pm->ratio_back = tick_ratio_back(clock_tsc_frequency, PLATFORM_PM_TIMER_HZ);
 	pm->carries = 0;
 	pm_update_line(pm);
+}
+
+static void pm_destroy(struct io_device *device)
+{
+	vcpu_timer_cancel(&pm_from_device(device)->timer);
 }
 
 static void pm_describe(struct io_device *device, void (*print)(const char *format, ...))
@@ -155,7 +184,12 @@ static enum status pm_create(struct vm *vm, struct io_device **device)
 	static const struct io_ops ops = {.read = pm_read, .write = pm_write};
 	static const struct port_range range = {PLATFORM_PM1A_EVENT_PORT, REGION_LENGTH, &ops, "ACPI power management"};
 
-	return port_device_create(vm, &acpi_pm_class, sizeof(struct acpi_pm), &range, 1, device);
+	enum status status = port_device_create(vm, &acpi_pm_class, sizeof(struct acpi_pm), &range, 1, device);
+
+	if (status != STATUS_OK)
+		return status;
+	vcpu_timer_init(&pm_from_device(*device)->timer, vm->vcpus[0], pm_expire);
+	return STATUS_OK;
 }
 
 const struct io_device_class acpi_pm_class = {
@@ -163,6 +197,7 @@ const struct io_device_class acpi_pm_class = {
 	.order = 23,
 	.create = pm_create,
 	.reset = pm_reset,
+	.destroy = pm_destroy,
 	.describe = pm_describe,
 };
 IO_DEVICE_CLASS(acpi_pm_class);

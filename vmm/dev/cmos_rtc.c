@@ -4,6 +4,7 @@
  * guest wants an interrupt. Motorola MC146818A data sheet; ACPI Specification, "CENTURY" in the FADT.
  */
 #include "vmm/dev/port_device.h"
+#include "vmm/dev/rtc_calendar.h"
 #include "vmm/platform.h"
 #include "vmm/tick_ratio.h"
 #include "vmm/vcpu_timer.h"
@@ -13,12 +14,6 @@
 #include "arch/x86/clock.h"
 
 enum { PORT_INDEX, PORT_DATA, PORT_COUNT };
-
-enum rtc_register {
-	RTC_SECONDS, RTC_SECONDS_ALARM, RTC_MINUTES, RTC_MINUTES_ALARM, RTC_HOURS, RTC_HOURS_ALARM, RTC_WEEKDAY, RTC_DAY,
-	RTC_MONTH, RTC_YEAR, RTC_A, RTC_B, RTC_C, RTC_D,
-	RTC_CENTURY = PLATFORM_RTC_CENTURY_INDEX,
-};
 
 /* Memory sizes as firmware leaves them. */
 #define CMOS_BASE_MEMORY 0x15u          /* [KiB], 16 bits */
@@ -35,18 +30,13 @@ enum rtc_register {
 #define B_PERIODIC 0x40u
 #define B_ALARM 0x20u
 #define B_UPDATE 0x10u
-#define B_BINARY 0x04u
-#define B_24_HOURS 0x02u
 #define C_INTERRUPT 0x80u
 #define C_FLAGS 0x70u /* where B has the matching enable bits */
 #define D_VALID 0x80u
 
-#define HOUR_PM 0x80u
-#define ALARM_ANY 0xc0u /* this and more: every value matches */
 #define OSCILLATOR_HZ 32768u
 /* The bit is up from 244 microseconds before the update until its end, 1984 microseconds later. */
 #define UPDATES_PER_SECOND 448u
-#define SECONDS_PER_DAY 86400u
 
 struct rtc {
 	struct io_device device;
@@ -85,97 +75,11 @@ static unsigned rtc_period_shift(const struct rtc *rtc)
 	return rate < 3 ? rate + 6 : rate - 1;
 }
 
-static uint8_t rtc_encode(const struct rtc *rtc, uint32_t value)
-{
-	return (uint8_t)(rtc->memory[RTC_B] & B_BINARY ? value : value / 10 << 4 | value % 10);
-}
-
-static uint32_t rtc_decode(const struct rtc *rtc, uint8_t value)
-{
-	return rtc->memory[RTC_B] & B_BINARY ? value : (value >> 4) * 10u + (value & 0xf);
-}
-
-static uint8_t rtc_encode_hour(const struct rtc *rtc, uint32_t hour)
-{
-	uint8_t half;
-
-	if (rtc->memory[RTC_B] & B_24_HOURS)
-		return rtc_encode(rtc, hour);
-	half = rtc_encode(rtc, hour % 12 == 0 ? 12 : hour % 12);
-	return hour >= 12 ? half | HOUR_PM : half;
-}
-
-static uint32_t rtc_decode_hour(const struct rtc *rtc, uint8_t value)
-{
-	uint32_t hour;
-
-	if (rtc->memory[RTC_B] & B_24_HOURS)
-		return rtc_decode(rtc, value);
-	hour = rtc_decode(rtc, value & (uint8_t)~HOUR_PM) % 12;
-	return value & HOUR_PM ? hour + 12 : hour;
-}
-
-static bool register_is_time(unsigned index)
-{
-	return index == RTC_CENTURY || index == RTC_SECONDS || index == RTC_MINUTES || index == RTC_HOURS ||
-	       (index >= RTC_WEEKDAY && index <= RTC_YEAR);
-}
-
-/* Writes the running time into the registers. */
-static void rtc_store_time(struct rtc *rtc)
-{
-	struct calendar_time time = calendar_from_seconds(rtc_seconds(rtc));
-
-	rtc->memory[RTC_SECONDS] = rtc_encode(rtc, time.second);
-	rtc->memory[RTC_MINUTES] = rtc_encode(rtc, time.minute);
-	rtc->memory[RTC_HOURS] = rtc_encode_hour(rtc, time.hour);
-	rtc->memory[RTC_WEEKDAY] = rtc_encode(rtc, time.weekday + 1);
-	rtc->memory[RTC_DAY] = rtc_encode(rtc, time.day);
-	rtc->memory[RTC_MONTH] = rtc_encode(rtc, time.month);
-	rtc->memory[RTC_YEAR] = rtc_encode(rtc, time.year % 100);
-	rtc->memory[RTC_CENTURY] = rtc_encode(rtc, time.year / 100 % 100);
-}
-
-/* Makes the registers the guest's time. */
+/* Makes what stands in the registers the guest's time. */
 static void rtc_load_time(struct rtc *rtc)
 {
-	struct calendar_time time = {
-		.year = rtc_decode(rtc, rtc->memory[RTC_CENTURY]) * 100 + rtc_decode(rtc, rtc->memory[RTC_YEAR]),
-		.month = rtc_decode(rtc, rtc->memory[RTC_MONTH]),
-		.day = rtc_decode(rtc, rtc->memory[RTC_DAY]),
-		.hour = rtc_decode_hour(rtc, rtc->memory[RTC_HOURS]),
-		.minute = rtc_decode(rtc, rtc->memory[RTC_MINUTES]),
-		.second = rtc_decode(rtc, rtc->memory[RTC_SECONDS]),
-	};
-
-	rtc->offset = (int64_t)(calendar_to_seconds(&time) - wall_clock_now());
+	rtc->offset = (int64_t)(rtc_calendar_load(rtc->memory) - wall_clock_now());
 	rtc->last_second = rtc_seconds(rtc);
-}
-
-static bool alarm_field_matches(uint8_t alarm, uint8_t now)
-{
-	return alarm >= ALARM_ANY || alarm == now;
-}
-
-static bool rtc_alarm_matches(const struct rtc *rtc, uint64_t seconds)
-{
-	uint32_t second = (uint32_t)(seconds % SECONDS_PER_DAY);
-
-	return alarm_field_matches(rtc->memory[RTC_SECONDS_ALARM], rtc_encode(rtc, second % 60)) &&
-	       alarm_field_matches(rtc->memory[RTC_MINUTES_ALARM], rtc_encode(rtc, second / 60 % 60)) &&
-	       alarm_field_matches(rtc->memory[RTC_HOURS_ALARM], rtc_encode_hour(rtc, second / 3600));
-}
-
-/* Whether the alarm's time came by in (@from, @to]; looks at one minute only of a longer time without looking. */
-static bool rtc_alarm_passed(const struct rtc *rtc, uint64_t from, uint64_t to)
-{
-	if (to - from > 60)
-		from = to - 60;
-	for (uint64_t second = from + 1; second <= to; second++) {
-		if (rtc_alarm_matches(rtc, second))
-			return true;
-	}
-	return false;
 }
 
 static bool rtc_is_counting(const struct rtc *rtc)
@@ -191,7 +95,7 @@ static void rtc_update_flags(struct rtc *rtc)
 
 	if (rtc_is_counting(rtc) && now > rtc->last_second) {
 		rtc->memory[RTC_C] |= B_UPDATE;
-		if (rtc_alarm_passed(rtc, rtc->last_second, now))
+		if (rtc_calendar_alarm_passed(rtc->memory, rtc->last_second, now))
 			rtc->memory[RTC_C] |= B_ALARM;
 		rtc->last_second = now;
 	}
@@ -264,8 +168,8 @@ static uint8_t rtc_read_flags(struct rtc *rtc)
 
 static uint8_t rtc_read_register(struct rtc *rtc, unsigned index)
 {
-	if (register_is_time(index) && rtc_is_counting(rtc))
-		rtc_store_time(rtc);
+	if (rtc_calendar_has(index) && rtc_is_counting(rtc))
+		rtc_calendar_store(rtc->memory, rtc_seconds(rtc));
 	switch (index) {
 	case RTC_A: return rtc_update_in_progress(rtc) ? rtc->memory[RTC_A] | A_UPDATE_IN_PROGRESS : rtc->memory[RTC_A];
 	case RTC_C: return rtc_read_flags(rtc);
@@ -280,7 +184,7 @@ static void rtc_write_b(struct rtc *rtc, uint8_t value)
 
 	rtc_update_flags(rtc);
 	if (was_counting && value & B_SET)
-		rtc_store_time(rtc);
+		rtc_calendar_store(rtc->memory, rtc_seconds(rtc));
 	/* The bits of number format take effect on the registers as they stand, as on the chip. */
 	rtc->memory[RTC_B] = value;
 	if (!was_counting && rtc_is_counting(rtc))
@@ -307,14 +211,14 @@ static void rtc_write_time(struct rtc *rtc, unsigned index, uint8_t value)
 		rtc->memory[index] = value;
 		return;
 	}
-	rtc_store_time(rtc);
+	rtc_calendar_store(rtc->memory, rtc_seconds(rtc));
 	rtc->memory[index] = value;
 	rtc_load_time(rtc);
 }
 
 static void rtc_write_register(struct rtc *rtc, unsigned index, uint8_t value)
 {
-	if (register_is_time(index)) {
+	if (rtc_calendar_has(index)) {
 		rtc_write_time(rtc, index, value);
 		return;
 	}
@@ -395,7 +299,7 @@ static void rtc_reset(struct io_device *device)
 		rtc->epoch = clock_now();
 		rtc->last_second = rtc_seconds(rtc);
 		rtc->memory[RTC_A] = A_DIVIDER_ON | 6; /* 1024 Hz */
-		rtc->memory[RTC_B] = B_24_HOURS;
+		rtc->memory[RTC_B] = RTC_B_24_HOURS;
 		cmos_store_memory_size(rtc);
 	}
 	rtc->index = 0;

@@ -149,7 +149,6 @@ static void send_by_shorthand(struct local_apic *apic, struct irq_message *messa
 		accept_message(apic, message);
 		return;
 	}
-	message->logical = false;
 	message->destination = BROADCAST;
 	deliver(device_of(apic), message, shorthand == SHORTHAND_OTHERS ? apic : NULL);
 }

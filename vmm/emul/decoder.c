@@ -14,18 +14,27 @@ enum opcode_shape {
 	SHAPE_OFFSET_LOAD,  /* rAX from an absolute offset */
 	SHAPE_OFFSET_STORE, /* rAX to it */
 	SHAPE_STRING,
+	SHAPE_PREFIX,
+	SHAPE_REX,          /* a prefix in 64-bit mode */
 };
 
 struct opcode_row {
 	uint8_t operation; /* enum instruction_operation; INSTRUCTION_NONE with SHAPE_E*: the ModRM digit chooses (group) */
 	uint8_t shape;
-	uint8_t byte_sized; /* 1: the memory operand is a byte, 2: a word; else by the operand-size attribute */
+	uint8_t fixed_size; /* of the memory operand [bytes]; 0: the operand-size attribute decides */
 };
 
 #define ARITHMETIC(first, name) \
 	[first] = {name, SHAPE_E_G, 1}, [(first) + 1] = {name, SHAPE_E_G, 0}, [(first) + 2] = {name, SHAPE_G_E, 1}, [(first) + 3] = {name, SHAPE_G_E, 0}
 
+#define PREFIX {INSTRUCTION_NONE, SHAPE_PREFIX, 0}
+#define REX {INSTRUCTION_NONE, SHAPE_REX, 0}
+
 static const struct opcode_row one_byte[256] = {
+	[0x26] = PREFIX, [0x2e] = PREFIX, [0x36] = PREFIX, [0x3e] = PREFIX, [0x64] = PREFIX, [0x65] = PREFIX, [0x66] = PREFIX, [0x67] = PREFIX,
+	[0xf0] = PREFIX, [0xf2] = PREFIX, [0xf3] = PREFIX,
+	[0x40] = REX, [0x41] = REX, [0x42] = REX, [0x43] = REX, [0x44] = REX, [0x45] = REX, [0x46] = REX, [0x47] = REX,
+	[0x48] = REX, [0x49] = REX, [0x4a] = REX, [0x4b] = REX, [0x4c] = REX, [0x4d] = REX, [0x4e] = REX, [0x4f] = REX,
 	ARITHMETIC(0x00, INSTRUCTION_ADD), ARITHMETIC(0x08, INSTRUCTION_OR), ARITHMETIC(0x10, INSTRUCTION_ADC), ARITHMETIC(0x18, INSTRUCTION_SBB),
 	ARITHMETIC(0x20, INSTRUCTION_AND), ARITHMETIC(0x28, INSTRUCTION_SUB), ARITHMETIC(0x30, INSTRUCTION_XOR), ARITHMETIC(0x38, INSTRUCTION_CMP),
 	[0x80] = {INSTRUCTION_NONE, SHAPE_E_IMM8, 1}, [0x81] = {INSTRUCTION_NONE, SHAPE_E_IMM, 0}, [0x83] = {INSTRUCTION_NONE, SHAPE_E_IMM8, 0},
@@ -49,77 +58,92 @@ static const struct opcode_row two_byte[256] = {
 	[0xba] = {INSTRUCTION_NONE, SHAPE_E_IMM8, 0},
 };
 
+/* MOVSXD shares its opcode with ARPL, which exists outside 64-bit mode only. */
+static const struct opcode_row movsxd = {INSTRUCTION_MOVSX, SHAPE_G_E, 4};
+
 struct decoder {
 	const uint8_t *bytes;
 	size_t size;
-	size_t position;
+	size_t position; /* beyond size: truncated */
 	enum decoder_mode mode;
 	uint8_t rex;
 	bool operand_override, address_override;
 	uint8_t opcode;
 	bool is_two_byte;
-	bool truncated;
 	struct instruction *out;
 };
 
 #define REX_W 0x8u
 #define REX_R 0x4u
-#define REX_X 0x2u
-#define REX_B 0x1u
 
 static uint8_t next_byte(struct decoder *d)
 {
-	if (d->position >= d->size) {
-		d->truncated = true;
-		return 0;
-	}
-	return d->bytes[d->position++];
+	size_t position = d->position++;
+
+	return likely(position < d->size) ? d->bytes[position] : 0;
 }
 
-static int64_t next_signed(struct decoder *d, unsigned size)
+static bool is_truncated(const struct decoder *d)
+{
+	return d->position > d->size;
+}
+
+static uint64_t next_signed(struct decoder *d, unsigned size)
 {
 	uint64_t value = 0;
+	unsigned shift = 64 - 8 * size;
 
 	for (unsigned i = 0; i < size; i++)
 		value |= (uint64_t)next_byte(d) << 8 * i;
-	unsigned shift = 64 - 8 * size;
-	return (int64_t)(value << shift) >> shift;
+	return (uint64_t)((int64_t)(value << shift) >> shift);
 }
 
-static bool take_prefix(struct decoder *d, uint8_t byte)
+/* In 64-bit mode the other segments' prefixes do nothing, not even to one of these two before them. */
+static void override_segment(struct decoder *d, enum virt_segment_name segment)
+{
+	if (d->mode != DECODER_64 || segment == VIRT_FS || segment == VIRT_GS)
+		d->out->segment = (uint8_t)segment;
+}
+
+static void take_prefix(struct decoder *d, uint8_t byte)
 {
 	switch (byte) {
-	case 0x26: d->out->segment = VIRT_ES; return true;
-	case 0x2e: d->out->segment = VIRT_CS; return true;
-	case 0x36: d->out->segment = VIRT_SS; return true;
-	case 0x3e: d->out->segment = VIRT_DS; return true;
-	case 0x64: d->out->segment = VIRT_FS; return true;
-	case 0x65: d->out->segment = VIRT_GS; return true;
-	case 0x66: d->operand_override = true; return true;
-	case 0x67: d->address_override = true; return true;
-	case 0xf0: return true;
+	case 0x26: override_segment(d, VIRT_ES); break;
+	case 0x2e: override_segment(d, VIRT_CS); break;
+	case 0x36: override_segment(d, VIRT_SS); break;
+	case 0x3e: override_segment(d, VIRT_DS); break;
+	case 0x64: override_segment(d, VIRT_FS); break;
+	case 0x65: override_segment(d, VIRT_GS); break;
+	case 0x66: d->operand_override = true; break;
+	case 0x67: d->address_override = true; break;
 	case 0xf2:
-	case 0xf3: d->out->repeat = true; return true;
-	default: return false;
+	case 0xf3: d->out->repeat = true; break;
+	default: break; /* LOCK: nothing to add, the device lock is held */
 	}
 }
 
-/* Prefixes in any order; a REX only counts right before the opcode. */
-static void read_prefixes(struct decoder *d)
+/* Prefixes in any order, then the opcode; a REX only counts right before it. */
+static const struct opcode_row *read_opcode(struct decoder *d)
 {
 	uint8_t byte = next_byte(d);
+	const struct opcode_row *row = &one_byte[byte];
 
-	while (!d->truncated) {
-		if (take_prefix(d, byte))
-			d->rex = 0;
-		else if (d->mode == DECODER_64 && (byte & 0xf0) == 0x40)
-			d->rex = byte;
-		else
-			break;
+	while (row->shape == SHAPE_PREFIX || (row->shape == SHAPE_REX && d->mode == DECODER_64)) {
+		if (row->shape == SHAPE_PREFIX)
+			take_prefix(d, byte);
+		d->rex = row->shape == SHAPE_REX ? byte : 0;
 		byte = next_byte(d);
+		row = &one_byte[byte];
 	}
 	d->is_two_byte = byte == 0x0f;
-	d->opcode = d->is_two_byte ? next_byte(d) : byte;
+	if (d->is_two_byte) {
+		byte = next_byte(d);
+		row = &two_byte[byte];
+	} else if (byte == 0x63 && d->mode == DECODER_64) {
+		row = &movsxd;
+	}
+	d->opcode = byte;
+	return row;
 }
 
 static unsigned operand_size(const struct decoder *d)
@@ -136,63 +160,18 @@ static unsigned address_size(const struct decoder *d)
 	return (d->mode == DECODER_16) != d->address_override ? 2 : 4;
 }
 
-/* "16-Bit Addressing Forms with the ModR/M Byte" */
-static void read_memory_16(struct decoder *d, unsigned mod, unsigned rm)
+/* The SIB byte and the displacement: "16-Bit" and "32-Bit Addressing Forms with the ModR/M Byte". */
+static void skip_address(struct decoder *d, unsigned mod, unsigned rm)
 {
-	static const uint8_t bases[8] = {GPR_RBX, GPR_RBX, GPR_RBP, GPR_RBP, GPR_RSI, GPR_RDI, GPR_RBP, GPR_RBX};
-	static const uint8_t indexes[4] = {GPR_RSI, GPR_RDI, GPR_RSI, GPR_RDI};
-	struct instruction *out = d->out;
+	bool wide = d->out->address_size != 2;
+	unsigned no_base = wide ? 5 : 6; /* with mod 0: a displacement alone */
 
-	if (mod == 0 && rm == 6) {
-		out->displacement = next_signed(d, 2);
-		return;
-	}
-	out->base = bases[rm];
-	if (rm < 4)
-		out->index = indexes[rm];
-	if (mod != 0)
-		out->displacement = next_signed(d, mod == 1 ? 1 : 2);
-}
-
-static void read_sib(struct decoder *d, unsigned mod)
-{
-	uint8_t sib = next_byte(d);
-	unsigned index = (unsigned)(sib >> 3 & 7) | (d->rex & REX_X ? 8 : 0);
-
-	if (index != GPR_RSP) {
-		d->out->index = (uint8_t)index;
-		d->out->scale = (uint8_t)(1u << (sib >> 6));
-	}
-	if ((sib & 7) == 5 && mod == 0)
-		d->out->displacement = next_signed(d, 4);
-	else
-		d->out->base = (uint8_t)((sib & 7) | (d->rex & REX_B ? 8 : 0));
-}
-
-static void read_memory(struct decoder *d, unsigned mod, unsigned rm)
-{
-	struct instruction *out = d->out;
-
-	if (out->address_size == 2) {
-		read_memory_16(d, mod, rm);
-		return;
-	}
-	if (rm == 4) {
-		read_sib(d, mod);
-	} else if (rm == 5 && mod == 0) {
-		out->rip_relative = d->mode == DECODER_64;
-		out->displacement = next_signed(d, 4);
-	} else {
-		out->base = (uint8_t)(rm | (d->rex & REX_B ? 8 : 0));
-	}
-	if (mod != 0)
-		out->displacement = next_signed(d, mod == 1 ? 1 : 4);
-}
-
-static void default_segment(struct instruction *out)
-{
-	if (out->segment == DECODER_NO_REGISTER)
-		out->segment = out->base == GPR_RBP || out->base == GPR_RSP ? VIRT_SS : VIRT_DS;
+	if (wide && rm == 4)
+		rm = next_byte(d) & 7;
+	if (mod == 1)
+		d->position += 1;
+	else if (mod == 2 || rm == no_base)
+		d->position += wide ? 4 : 2;
 }
 
 /* Opcodes whose operation stands in the ModRM byte's middle digit. */
@@ -232,9 +211,8 @@ static enum status read_modrm_operands(struct decoder *d, const struct opcode_ro
 	unsigned mod = modrm >> 6, digit = modrm >> 3 & 7;
 
 	if (mod == 3)
-		return d->truncated ? STATUS_TRUNCATED : STATUS_UNSUPPORTED;
-	read_memory(d, mod, modrm & 7);
-	default_segment(out);
+		return STATUS_UNSUPPORTED;
+	skip_address(d, mod, modrm & 7);
 	if (row->shape == SHAPE_E_G || row->shape == SHAPE_G_E) {
 		out->form = row->shape == SHAPE_E_G ? FORM_MEMORY_REGISTER : FORM_REGISTER_MEMORY;
 		read_register(d, digit);
@@ -245,16 +223,8 @@ static enum status read_modrm_operands(struct decoder *d, const struct opcode_ro
 		return STATUS_UNSUPPORTED;
 	out->form = row->shape == SHAPE_E && out->operation != INSTRUCTION_TEST ? FORM_MEMORY : FORM_MEMORY_IMMEDIATE;
 	if (out->form == FORM_MEMORY_IMMEDIATE)
-		out->immediate = (uint64_t)next_signed(d, row->shape == SHAPE_E_IMM8 ? 1 : out->memory_size > 4 ? 4 : out->memory_size);
+		out->immediate = next_signed(d, row->shape == SHAPE_E_IMM8 ? 1 : out->memory_size > 4 ? 4 : out->memory_size);
 	return STATUS_OK;
-}
-
-static void read_offset(struct decoder *d, const struct opcode_row *row)
-{
-	d->out->displacement = next_signed(d, d->out->address_size);
-	default_segment(d->out);
-	d->out->reg = GPR_RAX;
-	d->out->form = row->shape == SHAPE_OFFSET_LOAD ? FORM_REGISTER_MEMORY : FORM_MEMORY_REGISTER;
 }
 
 static void set_sizes(struct decoder *d, const struct opcode_row *row)
@@ -263,45 +233,48 @@ static void set_sizes(struct decoder *d, const struct opcode_row *row)
 	unsigned size = operand_size(d);
 
 	out->address_size = (uint8_t)address_size(d);
-	out->memory_size = (uint8_t)(row->byte_sized ? row->byte_sized : size);
-	out->register_size = out->operation == INSTRUCTION_MOVZX || out->operation == INSTRUCTION_MOVSX ? (uint8_t)size : out->memory_size;
+	out->memory_size = (uint8_t)size;
+	out->register_size = (uint8_t)size;
+	if (!row->fixed_size)
+		return;
+	/* Only MOVSXD has a fixed size above the smallest operand-size attribute, and gives in to it. */
+	out->memory_size = row->fixed_size < 4 || size > 2 ? row->fixed_size : 2;
+	if (row->operation != INSTRUCTION_MOVZX && row->operation != INSTRUCTION_MOVSX)
+		out->register_size = out->memory_size;
 }
 
 static enum status read_operands(struct decoder *d, const struct opcode_row *row)
 {
+	struct instruction *out = d->out;
+
 	switch ((enum opcode_shape)row->shape) {
 	case SHAPE_UNSUPPORTED:
+	case SHAPE_PREFIX:
+	case SHAPE_REX:
 		return STATUS_UNSUPPORTED;
 	case SHAPE_OFFSET_LOAD:
 	case SHAPE_OFFSET_STORE:
-		read_offset(d, row);
+		out->form = row->shape == SHAPE_OFFSET_LOAD ? FORM_REGISTER_MEMORY : FORM_MEMORY_REGISTER;
+		d->position += out->address_size;
 		return STATUS_OK;
 	case SHAPE_STRING:
-		d->out->form = FORM_STRING;
-		d->out->reg = GPR_RAX;
-		default_segment(d->out);
+		out->form = FORM_STRING;
 		return STATUS_OK;
 	default:
 		return read_modrm_operands(d, row);
 	}
 }
 
-/* MOVSXD shares its opcode with ARPL, which exists outside 64-bit mode only. */
-static const struct opcode_row movsxd = {INSTRUCTION_MOVSX, SHAPE_G_E, 4};
-
 enum status decoder_decode(const uint8_t *bytes, size_t size, enum decoder_mode mode, struct instruction *out)
 {
-	struct decoder d = {.bytes = bytes, .size = size < DECODER_MAX_LENGTH ? size : DECODER_MAX_LENGTH, .mode = mode, .out = out};
+	struct decoder d = {.bytes = bytes, .size = min_u64(size, DECODER_MAX_LENGTH), .mode = mode, .out = out};
 
-	*out = (struct instruction){.segment = DECODER_NO_REGISTER, .base = DECODER_NO_REGISTER, .index = DECODER_NO_REGISTER, .scale = 1};
-	read_prefixes(&d);
-	const struct opcode_row *row = d.is_two_byte ? &two_byte[d.opcode] : &one_byte[d.opcode];
-	if (!d.is_two_byte && d.opcode == 0x63 && mode == DECODER_64)
-		row = &movsxd;
+	*out = (struct instruction){.reg = GPR_RAX, .segment = VIRT_DS};
+	const struct opcode_row *row = read_opcode(&d);
 	out->operation = (enum instruction_operation)row->operation;
 	set_sizes(&d, row);
-	enum status status = d.truncated ? STATUS_TRUNCATED : read_operands(&d, row);
-	if (d.truncated)
+	enum status status = read_operands(&d, row);
+	if (unlikely(is_truncated(&d)))
 		return size >= DECODER_MAX_LENGTH ? STATUS_INVALID : STATUS_TRUNCATED;
 	out->length = (uint8_t)d.position;
 	return status;

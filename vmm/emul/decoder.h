@@ -10,7 +10,6 @@
 #include "lib/types.h"
 
 #define DECODER_MAX_LENGTH 15u
-#define DECODER_NO_REGISTER 0xffu
 
 enum instruction_operation {
 	INSTRUCTION_NONE,
@@ -33,22 +32,19 @@ enum instruction_form {
 
 enum decoder_mode { DECODER_16, DECODER_32, DECODER_64 };
 
+/* No address: whoever has an instruction carried out knows from the exit where its memory operand lies. */
 struct instruction {
-	uint8_t length;              /* [bytes] 1..15 */
+	uint8_t length;        /* [bytes] 1..15 */
+	uint8_t memory_size;   /* of the memory operand [bytes]: 1, 2, 4, 8 */
+	uint8_t register_size; /* of the register operand; differs for MOVZX and MOVSX */
+	uint8_t reg;           /* GPR_* number */
+	bool reg_high_byte;    /* AH, CH, DH or BH: bits 15:8 of reg */
+	bool repeat;           /* string instructions: REP */
+	uint8_t address_size;  /* 2, 4, 8; string instructions: of rSI, rDI and rCX */
+	uint8_t segment;       /* enum virt_segment_name; string instructions: of rSI */
 	enum instruction_operation operation;
 	enum instruction_form form;
-	uint8_t memory_size;         /* of the memory operand [bytes]: 1, 2, 4, 8 */
-	uint8_t register_size;       /* of the register operand; differs for MOVZX and MOVSX */
-	uint8_t reg;                 /* GPR_* number */
-	bool reg_high_byte;          /* AH, CH, DH or BH: bits 15:8 of reg */
-	bool repeat;
-	uint8_t address_size;        /* 2, 4, 8 */
-	uint8_t segment;             /* enum virt_segment_name of the memory operand (of rSI for string instructions) */
-	/* Address: base + index * scale + displacement; rip_relative: behind the instruction + displacement. */
-	uint8_t base, index, scale;  /* register numbers or DECODER_NO_REGISTER */
-	bool rip_relative;
-	int64_t displacement;
-	uint64_t immediate;          /* sign-extended */
+	uint64_t immediate;    /* sign-extended */
 };
 
 /**

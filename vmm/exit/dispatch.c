@@ -1,8 +1,6 @@
 #include "vmm/exit/exit_handlers.h"
 
-typedef enum exit_action (*exit_handler)(struct vcpu *vcpu, const struct vm_exit *exit);
-
-static const exit_handler handlers[VM_EXIT_KIND_COUNT] = {
+const exit_handler exit_handlers[VM_EXIT_KIND_COUNT] = {
 	[VM_EXIT_EXCEPTION] = exit_exception,
 	[VM_EXIT_EXTERNAL_INTERRUPT] = exit_external_interrupt,
 	[VM_EXIT_NMI] = exit_nmi,
@@ -48,11 +46,3 @@ static const exit_handler handlers[VM_EXIT_KIND_COUNT] = {
 	[VM_EXIT_PML_FULL] = exit_unexpected,
 	[VM_EXIT_UNKNOWN] = exit_unexpected,
 };
-
-enum exit_action exit_dispatch(struct vcpu *vcpu, const struct vm_exit *exit)
-{
-	/* Both bounded by the back end: reason < VIRT_EXIT_REASON_MAX for known ones, kind < VM_EXIT_KIND_COUNT always. */
-	if (likely(exit->reason < VIRT_EXIT_REASON_MAX))
-		vcpu->exit_counts[exit->reason]++;
-	return handlers[exit->kind](vcpu, exit);
-}

@@ -8,7 +8,18 @@
 
 #include "vmm/vcpu.h"
 
-enum exit_action exit_dispatch(struct vcpu *vcpu, const struct vm_exit *exit);
+typedef enum exit_action (*exit_handler)(struct vcpu *vcpu, const struct vm_exit *exit);
+
+/* One for every kind, none NULL. */
+extern const exit_handler exit_handlers[VM_EXIT_KIND_COUNT];
+
+/** exit_dispatch() - counts the exit and handles it. Inline, since every exit comes through here. */
+static inline enum exit_action exit_dispatch(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+	/* Both bounded by the back end: reason < VIRT_EXIT_REASON_MAX, kind < VM_EXIT_KIND_COUNT. */
+	vcpu->exit_counts[exit->reason]++;
+	return exit_handlers[exit->kind](vcpu, exit);
+}
 
 /* processor.c: CPUID, MSRs and instructions without a device behind them */
 enum exit_action exit_cpuid(struct vcpu *vcpu, const struct vm_exit *exit);

@@ -22,7 +22,7 @@ static bool in_device_window(uint64_t address, unsigned size)
 {
 	uint64_t last = address + size - 1;
 
-	return (address >= GUEST_VGA_HOLE_START && last < GUEST_VGA_HOLE_END) || (address >= GUEST_LOW_RAM_END && last < 4 * GIB);
+	return (address >= GUEST_LOW_RAM_END && last < 4 * GIB) || (address >= GUEST_VGA_HOLE_START && last < GUEST_VGA_HOLE_END);
 }
 
 static enum status device_read(struct access *access, uint64_t address, unsigned size, uint64_t *value)
@@ -101,8 +101,7 @@ static uint64_t linear_address(const struct access *access, unsigned segment, ui
 	return access->long_mode_code ? s.base + offset : (uint32_t)(s.base + offset);
 }
 
-/* String instructions have RAM on one side, so each side is translated. An element that crosses a page is refused by
- * guest_memory_pointer() and ends up as a device access that no device takes. */
+/* String instructions have RAM on one side, so each side is translated. */
 static enum status string_read(void *context, unsigned segment, uint64_t offset, unsigned size, uint64_t *value)
 {
 	struct access *access = context;
@@ -168,13 +167,58 @@ static enum decoder_mode code_mode(struct vcpu *vcpu, const struct virt_segment 
 	return cs->attributes & VIRT_SEGMENT_DB ? DECODER_32 : DECODER_16;
 }
 
+/* One more than an instruction can have: two quadwords are copied faster. */
+#define FETCH_SIZE (DECODER_MAX_LENGTH + 1)
+
+struct code {
+	uint8_t bytes[FETCH_SIZE];
+	size_t size;
+};
+
+/* The next page is only touched for an instruction that goes on there. STATUS_DENIED: fetching it faults. */
+static enum status fetch_and_decode(struct vcpu *vcpu, uint64_t linear, enum decoder_mode mode, struct code *code,
+				    struct instruction *instruction, struct guest_linear_fault *fault)
+{
+	size_t more;
+	enum status status = guest_linear_fetch(vcpu, gva(linear), code->bytes, FETCH_SIZE, &code->size, fault);
+
+	if (status != STATUS_OK)
+		return status;
+	status = decoder_decode(code->bytes, code->size, mode, instruction);
+	if (likely(status != STATUS_TRUNCATED))
+		return status;
+	status = guest_linear_fetch(vcpu, gva(linear + code->size), code->bytes + code->size, FETCH_SIZE - code->size, &more, fault);
+	if (status != STATUS_OK)
+		return status;
+	code->size += more;
+	return decoder_decode(code->bytes, code->size, mode, instruction);
+}
+
+static enum exit_action inject(struct vcpu *vcpu, const struct guest_linear_fault *fault)
+{
+	guest_linear_inject(vcpu, fault);
+	return EXIT_INJECT;
+}
+
+/* Not every CPU gives a length for these exits; the decoder's is always right. */
+static enum exit_action skip(struct vcpu *vcpu, const struct vm_exit *exit, unsigned length)
+{
+	struct vm_exit with_length;
+
+	if (likely(exit->instruction_length == length))
+		return EXIT_SKIP;
+	with_length = *exit;
+	with_length.instruction_length = length;
+	virt_ops->skip_instruction(&vcpu->virt, &with_length);
+	return EXIT_RESUME;
+}
+
 static enum exit_action emulate_access(struct vcpu *vcpu, const struct vm_exit *exit)
 {
 	struct access access;
 	struct instruction instruction;
 	struct virt_segment cs;
-	uint8_t bytes[DECODER_MAX_LENGTH];
-	size_t fetched;
+	struct code code;
 	bool finished;
 
 	virt_ops->segment_read(&vcpu->virt, VIRT_CS, &cs);
@@ -183,34 +227,29 @@ static enum exit_action emulate_access(struct vcpu *vcpu, const struct vm_exit *
 	access.exit = exit;
 	access.long_mode_code = mode == DECODER_64;
 	access.refused = false;
-	gva_t code = gva(mode == DECODER_64 ? exit->rip : (uint32_t)(cs.base + exit->rip));
-	if (guest_linear_fetch(vcpu, code, bytes, sizeof(bytes), &fetched, &access.fault) != STATUS_OK) {
-		guest_linear_inject(vcpu, &access.fault);
-		return EXIT_INJECT;
-	}
-	if (decoder_decode(bytes, fetched, mode, &instruction) != STATUS_OK)
-		return crash_unsupported(vcpu, exit, bytes, fetched);
-	if (emulate(&instruction, &ops, &access, &finished) != STATUS_OK) {
-		if (access.refused)
-			return crash_unmapped(vcpu, exit, access.refused_at.value);
-		guest_linear_inject(vcpu, &access.fault);
-		return EXIT_INJECT;
-	}
-	if (!finished)
-		return EXIT_RESUME;
-	/* Some CPUs give no length for these exits; the decoder's is always right. */
-	struct vm_exit done = {.rip = exit->rip, .instruction_length = instruction.length};
-	virt_ops->skip_instruction(&vcpu->virt, &done);
-	return EXIT_RESUME;
+	uint64_t linear = mode == DECODER_64 ? exit->rip : (uint32_t)(cs.base + exit->rip);
+	enum status status = fetch_and_decode(vcpu, linear, mode, &code, &instruction, &access.fault);
+	if (status == STATUS_DENIED)
+		return inject(vcpu, &access.fault);
+	if (status != STATUS_OK)
+		return crash_unsupported(vcpu, exit, code.bytes, code.size);
+	if (emulate(&instruction, &ops, &access, &finished) != STATUS_OK)
+		return access.refused ? crash_unmapped(vcpu, exit, access.refused_at.value) : inject(vcpu, &access.fault);
+	return finished ? skip(vcpu, exit, instruction.length) : EXIT_RESUME;
+}
+
+/* A place for devices whatever the VM's size, and where nearly all accesses go. */
+static bool in_device_gap(gpa_t address)
+{
+	return address.value >= GUEST_LOW_RAM_END && address.value < 4 * GIB;
 }
 
 enum exit_action exit_nested_fault(struct vcpu *vcpu, const struct vm_exit *exit)
 {
-	const struct guest_memory *memory = &vcpu->vm->memory;
 	gpa_t address = exit->nested.gpa;
 
 	/* RAM is always mapped, readable, writable and executable. */
-	if (unlikely(guest_memory_is_ram(memory, address, 1)))
+	if (unlikely(!in_device_gap(address) && guest_memory_is_ram(&vcpu->vm->memory, address, 1)))
 		return exit_crash(vcpu, "RAM at 0x%llx is not mapped: a fault of the hypervisor", (unsigned long long)address.value);
 	if (exit->nested.execute || exit->nested.during_walk)
 		return crash_unmapped(vcpu, exit, address.value);

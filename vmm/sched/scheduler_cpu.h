@@ -21,6 +21,7 @@ struct scheduler_cpu {
 	bool attention;            /* leave the guest and look around; atomic */
 	bool looking_around;       /* the sleeping vCPUs are being looked at, so their kicks need no attention; only its own CPU */
 	uint64_t blocked_deadline; /* earliest timer of the vCPUs that are blocked; only its own CPU */
+	uint64_t slice_end;        /* host TSC; of the vCPU that runs; UINT64_MAX: none; only its own CPU */
 	uint32_t call_state;       /* enum scheduler_call_state, atomic */
 	struct vcpu *call_vcpu;
 	void (*call_function)(struct vcpu *, void *);

@@ -43,24 +43,36 @@ static void inject_nmi(struct vcpu *vcpu)
 		__atomic_fetch_or(&vcpu->requests, VCPU_REQUEST_NMI, __ATOMIC_RELAXED);
 }
 
-/* What others asked of the vCPU. Returns false if it must not enter its guest again. */
-static no_inline bool handle_requests(struct vcpu *vcpu, uint64_t slice_end)
+static struct vcpu *vcpu_of(struct virt_vcpu *virt)
+{
+	return container_of(virt, struct vcpu, virt);
+}
+
+/* Expires timers and computes when the next one, or the end of the slice, must end the guest's run. Device lock held. */
+static void run_timers_locked(struct vcpu *vcpu, uint64_t slice_end)
+{
+	uint64_t next = vcpu_timers_run(vcpu, clock_now());
+
+	vcpu->virt.entry_deadline = min_u64(next, slice_end);
+}
+
+/* What others asked of the vCPU. Returns false if it must leave its CPU; its state then says why. */
+static no_inline bool handle_requests(struct scheduler_cpu *cpu, struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
 	uint32_t requests = __atomic_exchange_n(&vcpu->requests, 0, __ATOMIC_ACQUIRE);
 
-	if (unlikely(requests & VCPU_REQUEST_STOP))
-		return false;
-	if (unlikely(requests & VCPU_REQUEST_RESET)) {
-		vm_crash(vm, "INIT sent to a vCPU of a one-processor VM");
+	if (unlikely(requests & (VCPU_REQUEST_STOP | VCPU_REQUEST_RESET))) {
+		if (requests & VCPU_REQUEST_RESET)
+			vm_crash(vm, "INIT sent to a vCPU of a one-processor VM");
+		vcpu->state = VCPU_OFF;
 		return false;
 	}
 	spinlock_lock(&vm->device_lock);
 	if (requests & VCPU_REQUEST_TIMER) {
-		uint64_t next = vcpu_timers_run(vcpu, clock_now());
-		vcpu->virt.entry_deadline = min_u64(next, slice_end);
-		/* Expired timers ask for events; arming them again asks for this very computation, which is done. */
-		requests |= __atomic_exchange_n(&vcpu->requests, 0, __ATOMIC_ACQUIRE) & ~VCPU_REQUEST_TIMER;
+		run_timers_locked(vcpu, cpu->slice_end);
+		/* Expired timers ask for events, and arming one again asks for what was just done. */
+		requests |= __atomic_exchange_n(&vcpu->requests, 0, __ATOMIC_ACQUIRE);
 	}
 	if (requests & VCPU_REQUEST_EVENT)
 		inject_pending_locked(vcpu);
@@ -69,6 +81,18 @@ static no_inline bool handle_requests(struct vcpu *vcpu, uint64_t slice_end)
 		inject_nmi(vcpu);
 	if (unlikely(requests & (VCPU_REQUEST_STOP | VCPU_REQUEST_RESET)))
 		__atomic_fetch_or(&vcpu->requests, requests & (VCPU_REQUEST_STOP | VCPU_REQUEST_RESET), __ATOMIC_RELAXED);
+	return true;
+}
+
+/* Between two runs of the guest: false if the vCPU must leave its CPU. */
+static inline bool may_enter(struct scheduler_cpu *cpu, struct vcpu *vcpu)
+{
+	if (unlikely(__atomic_load_n(&vcpu->requests, __ATOMIC_RELAXED)) && !handle_requests(cpu, vcpu))
+		return false;
+	if (unlikely(__atomic_load_n(&cpu->attention, __ATOMIC_RELAXED))) {
+		vcpu->state = VCPU_RUNNABLE;
+		return false;
+	}
 	return true;
 }
 
@@ -87,13 +111,9 @@ static bool block(struct vcpu *vcpu)
 	return __atomic_load_n(&vcpu->requests, __ATOMIC_ACQUIRE) == 0;
 }
 
-/* Carries out what a handler decided. Returns false when the vCPU leaves its CPU; its state then says why. */
-static inline bool apply(struct vcpu *vcpu, const struct vm_exit *exit, enum exit_action action)
+/* Carries out what a handler decided, other than skipping. Returns false when the vCPU leaves its CPU. */
+static no_inline bool apply(struct scheduler_cpu *cpu, struct vcpu *vcpu, const struct vm_exit *exit, enum exit_action action)
 {
-	if (likely(action == EXIT_SKIP)) {
-		virt_ops->skip_instruction(&vcpu->virt, exit);
-		return true;
-	}
 	switch (action) {
 	case EXIT_BLOCK:
 		virt_ops->skip_instruction(&vcpu->virt, exit);
@@ -108,36 +128,39 @@ static inline bool apply(struct vcpu *vcpu, const struct vm_exit *exit, enum exi
 		vcpu->state = VCPU_OFF;
 		return false;
 	default:
-		return true;
+		if (exit->kind != VM_EXIT_TIMER || clock_now() < cpu->slice_end)
+			return true;
+		vcpu->state = VCPU_RUNNABLE;
+		return false;
 	}
+}
+
+/* Every exit comes through here. */
+static bool handle_exit(struct virt_vcpu *virt, const struct vm_exit *exit)
+{
+	struct vcpu *vcpu = vcpu_of(virt);
+	struct scheduler_cpu *cpu = vcpu->scheduler;
+	enum exit_action action = exit_dispatch(vcpu, exit);
+
+	if (likely(action == EXIT_SKIP))
+		virt_ops->skip_instruction(virt, exit);
+	else if (!apply(cpu, vcpu, exit, action))
+		return false;
+	return may_enter(cpu, vcpu);
 }
 
 void scheduler_run_vcpu(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_t slice_end)
 {
 	uint64_t started = clock_now();
-	struct vm_exit exit;
 
 	scheduler_load(cpu, vcpu);
 	if (!vcpu->first_entry_tsc)
 		vcpu->first_entry_tsc = started;
+	cpu->slice_end = slice_end;
+	vcpu->scheduler = cpu;
 	/* Whatever happened while it did not run: look at timers and interrupts once. */
 	__atomic_fetch_or(&vcpu->requests, VCPU_REQUEST_EVENT | VCPU_REQUEST_TIMER, __ATOMIC_RELAXED);
-	for (;;) {
-		if (unlikely(__atomic_load_n(&vcpu->requests, __ATOMIC_RELAXED)) && !handle_requests(vcpu, slice_end)) {
-			vcpu->state = VCPU_OFF;
-			break;
-		}
-		if (unlikely(__atomic_load_n(&cpu->attention, __ATOMIC_RELAXED))) {
-			vcpu->state = VCPU_RUNNABLE;
-			break;
-		}
-		virt_ops->vcpu_run(&vcpu->virt, &exit);
-		if (!apply(vcpu, &exit, exit_dispatch(vcpu, &exit)))
-			break;
-		if (unlikely(exit.kind == VM_EXIT_TIMER) && clock_now() >= slice_end) {
-			vcpu->state = VCPU_RUNNABLE;
-			break;
-		}
-	}
+	if (may_enter(cpu, vcpu))
+		virt_ops->vcpu_run(&vcpu->virt, handle_exit);
 	vcpu->run_ticks += clock_now() - started;
 }

@@ -79,11 +79,20 @@ static void info_memory(const struct vm *vm)
 	}
 }
 
+static uint64_t vcpu_exit_count(const struct vcpu *vcpu)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t reason = 0; reason < VIRT_EXIT_REASON_MAX; reason++)
+		sum += vcpu->exit_counts[reason];
+	return sum;
+}
+
 static void info_vcpu(const struct vcpu *vcpu)
 {
-	shell_print("vCPU %u: %s on CPU %u, %llu ms, %llu entries, %llu exits\n", vcpu->index, vcpu_state_name(vcpu->state),
+	shell_print("vCPU %u: %s on CPU %u, %llu ms, %llu exits\n", vcpu->index, vcpu_state_name(vcpu->state),
 		    vcpu->pcpu_index, (unsigned long long)(clock_nanoseconds_from_ticks(vcpu->run_ticks) / 1000000),
-		    (unsigned long long)vcpu->virt.entry_count, (unsigned long long)vcpu->virt.exit_count);
+		    (unsigned long long)vcpu_exit_count(vcpu));
 }
 
 static void info_devices(struct vm *vm)
@@ -126,6 +135,10 @@ static void run_console(unsigned count, const char *const *arguments)
 	(void)count;
 	if (vm == NULL)
 		return;
+	if (vm->state == VM_STOPPED) {
+		shell_print("%s has stopped\n", vm->config->name);
+		return;
+	}
 	shell_print("connected to %s; Ctrl-] comes back\n", vm->config->name);
 	if (console_mux_attach(vm) != STATUS_OK)
 		shell_print("this machine has no serial console to connect with\n");

@@ -50,7 +50,8 @@ struct acpi_madt {
 	bool present;
 	bool has_8259;      /* a pair of 8259 is there and must be masked */
 	hpa_t local_apic;   /* registers of the local APICs */
-	uint32_t processor_count, processors_lost; /* lost: did not fit, entries that are neither enabled nor online-capable excluded */
+	/* Entries that are neither enabled nor online-capable are not counted. lost: did not fit. */
+	uint32_t processor_count, processors_lost;
 	uint32_t io_apic_count, io_apics_lost;
 	uint32_t override_count, overrides_lost;
 	uint32_t nmi_count, nmis_lost;

@@ -36,6 +36,7 @@ enum status cpu_init_interrupts(bool x2apic_opt_out)
 {
 	enum status status;
 
+	stack_guard_boot();
 	pic_disable();
 	status = lapic_init(x2apic_opt_out);
 	if (status == STATUS_OK)

@@ -13,7 +13,7 @@
 void cpu_init_boot(void);
 
 /**
- * cpu_init_interrupts() - the boot processor's 8259s, local APIC, IPIs and XSAVE; after host_memory_init() and
+ * cpu_init_interrupts() - the boot processor's stack guard, 8259s, local APIC, IPIs and XSAVE; after host_memory_init() and
  * clock_set_frequency(). @x2apic_opt_out: see lapic_init().
  * Return: STATUS_OK; otherwise the machine has no usable local APIC (logged).
  */

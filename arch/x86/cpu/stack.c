@@ -6,11 +6,17 @@
 
 #define STACK_PAGES ((unsigned)(CPU_STACK_SIZE / PAGE_SIZE))
 
-extern char boot_stack_top[]; /* boot_entry.asm */
+extern char boot_stack_guard[], boot_stack_top[]; /* boot_entry.asm */
 
 void stack_adopt_boot(struct pcpu *pcpu)
 {
 	pcpu->stack_top = (uint64_t)(uintptr_t)boot_stack_top;
+}
+
+void stack_guard_boot(void)
+{
+	if (host_paging_unmap_guard(boot_stack_guard) != STATUS_OK)
+		log_warning("CPU 0: no guard page below its stack");
 }
 
 enum status stack_create(struct pcpu *pcpu)

@@ -10,6 +10,9 @@
 /** stack_adopt_boot() - notes the stack that boot_entry.asm set up as @pcpu's. */
 void stack_adopt_boot(struct pcpu *pcpu);
 
+/** stack_guard_boot() - unmaps the page below that stack; after host_memory_init(). */
+void stack_guard_boot(void);
+
 /** stack_create() - a stack for @pcpu from the page pool. STATUS_NO_MEMORY: nothing changed. */
 must_check enum status stack_create(struct pcpu *pcpu);
 

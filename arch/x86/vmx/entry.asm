@@ -1,8 +1,10 @@
 ; The one way into a guest and out of it. SDM Vol. 3C "VM Entries", "VM Exits".
 ;
-; uint32_t vmx_enter(struct virt_vcpu *vcpu (RDI), struct virt_vcpu_backend *backend (RSI));
-; Returns 0 after a VM exit, 1 when VMLAUNCH or VMRESUME failed. Callee-saved registers are kept; the hypervisor uses no
-; others across the call, no FPU and no debug registers, so the general registers are all that is switched here.
+; void vmx_enter(struct virt_vcpu *vcpu (RDI), struct virt_vcpu_backend *backend (RSI));
+;
+; Enters the guest again and again: after each exit vmx_after_exit(vcpu) handles it, on this very stack, and says whether to
+; go on. So the caller's registers are saved once, not at every exit. The hypervisor uses no FPU and no debug registers: the
+; general registers are all that is switched here.
 
 bits 64
 default rel
@@ -11,22 +13,11 @@ default rel
 
 VMCS_HOST_RSP equ 0x6c14
 
-section .text
+extern vmx_after_exit
+extern vmx_after_failed_entry
 
-global vmx_enter
-vmx_enter:
-	push rbp
-	push rbx
-	push r12
-	push r13
-	push r14
-	push r15
-	push rdi
-	; The host stack pointer only changes when another CPU or another caller runs this vCPU.
-	cmp [rsi + BACKEND_HOST_RSP], rsp
-	jne .write_host_rsp
-.load:
-	cmp qword [rsi + BACKEND_LAUNCHED], 0
+; RDI: the vCPU, loaded last.
+%macro LOAD_GUEST_REGISTERS 0
 	mov rax, [rdi + VCPU_RAX]
 	mov rcx, [rdi + VCPU_RCX]
 	mov rdx, [rdi + VCPU_RDX]
@@ -42,25 +33,48 @@ vmx_enter:
 	mov r14, [rdi + VCPU_R14]
 	mov r15, [rdi + VCPU_R15]
 	mov rdi, [rdi + VCPU_RDI]
-	je .launch
-	vmresume
-	jmp .failed
-.launch:
-	vmlaunch
-.failed:
-	; The guest's registers are in the CPU, but RSP is ours: the vCPU's block still holds the guest's values.
-	mov eax, 1
-	pop rdi
-	jmp vmx_exit_entry_point.restore
-.write_host_rsp:
+%endmacro
+
+section .text
+
+global vmx_enter
+vmx_enter:
+	push rbp
+	push rbx
+	push r12
+	push r13
+	push r14
+	push r15
+	push rdi                           ; the vCPU: on top of the stack at every exit, and RSP 16-byte aligned for calls
+	; The host stack pointer only changes when another CPU or another caller runs this vCPU.
+	cmp [rsi + BACKEND_HOST_RSP], rsp
+	je .host_rsp_written
 	mov eax, VMCS_HOST_RSP
 	vmwrite rax, rsp
 	mov [rsi + BACKEND_HOST_RSP], rsp
-	jmp .load
+.host_rsp_written:
+	cmp qword [rsi + BACKEND_LAUNCHED], 0
+	jne resume
+	mov qword [rsi + BACKEND_LAUNCHED], 1
+	LOAD_GUEST_REGISTERS
+	vmlaunch
+	jmp failed
+
+resume:
+	LOAD_GUEST_REGISTERS
+	vmresume
+	; Fell through: the entry failed, nothing of the guest ran, its registers still stand in its block.
+failed:
+	mov rdi, [rsp]
+	call vmx_after_failed_entry
+	mov rdi, [rsp]
+	mov rsi, [rdi + VCPU_BACKEND]
+	test al, al
+	jnz vmx_enter.host_rsp_written
+	jmp leave_guest
 
 global vmx_exit_entry_point
 vmx_exit_entry_point:
-	; RSP is what vmx_enter had: the vCPU's address is on top.
 	push rdi
 	mov rdi, [rsp + 8]
 	mov [rdi + VCPU_RAX], rax
@@ -78,9 +92,14 @@ vmx_exit_entry_point:
 	mov [rdi + VCPU_R14], r14
 	mov [rdi + VCPU_R15], r15
 	pop qword [rdi + VCPU_RDI]
+	xor ebp, ebp                       ; a backtrace ends here
+	call vmx_after_exit
+	mov rdi, [rsp]
+	test al, al
+	jnz resume
+
+leave_guest:
 	pop rdi
-	xor eax, eax
-.restore:
 	pop r15
 	pop r14
 	pop r13

@@ -1,3 +1,4 @@
+#include "arch/x86/vmx/timer.h"
 #include "arch/x86/vmx/vmcs.h"
 #include "arch/x86/vmx/vmx.h"
 #include "lib/bits.h"
@@ -5,14 +6,16 @@
 /* What the exit left in the VMCS and must be read for this reason: each VMREAD costs. */
 #define HAS_QUALIFICATION 0x1u
 #define HAS_LENGTH 0x2u
+#define HAS_MORE 0x8u /* and is decoded from other fields than the qualification */
 #define MAY_INTERRUPT_DELIVERY 0x4u /* the exit can happen while an event is delivered */
 
+/* An aligned size, since every exit looks its row up. A row of zeros is VM_EXIT_UNKNOWN. */
 struct reason_row {
 	const char *name; /* the manual's words; NULL: no such reason */
 	enum vm_exit_kind kind;
 	uint8_t flags;
 	void (*decode)(struct vm_exit *exit);
-};
+} aligned_to(32);
 
 static void decode_exception(struct vm_exit *exit)
 {
@@ -108,7 +111,7 @@ static void decode_eoi(struct vm_exit *exit)
 /* SDM Vol. 3D "VMX Basic Exit Reasons", every one. */
 static const struct reason_row reasons[VIRT_EXIT_REASON_MAX] = {
 	[0] = {"exception or NMI", VM_EXIT_EXCEPTION, Q | L | V, decode_exception},
-	[1] = {"external interrupt", VM_EXIT_EXTERNAL_INTERRUPT, 0, decode_interrupt},
+	[1] = {"external interrupt", VM_EXIT_EXTERNAL_INTERRUPT, HAS_MORE, decode_interrupt},
 	[2] = {"triple fault", VM_EXIT_TRIPLE_FAULT, 0, NULL},
 	[3] = {"INIT signal", VM_EXIT_INIT, 0, NULL},
 	[4] = {"start-up IPI", VM_EXIT_SIPI, Q, NULL},
@@ -185,8 +188,6 @@ static const struct reason_row reasons[VIRT_EXIT_REASON_MAX] = {
 	[79] = {"WRMSRLIST", VM_EXIT_UNDEFINED_INSTRUCTION, L, NULL},
 };
 
-static const struct reason_row unknown_reason = {NULL, VM_EXIT_UNKNOWN, Q, NULL};
-
 #undef Q
 #undef L
 #undef V
@@ -196,18 +197,37 @@ const char *vmx_reason_name(uint32_t reason)
 	return reason < VIRT_EXIT_REASON_MAX ? reasons[reason].name : NULL;
 }
 
-void vmx_exit_decode(struct virt_vcpu *vcpu, struct vm_exit *exit)
+static always_inline void decode(struct virt_vcpu *vcpu, struct vm_exit *exit)
 {
 	uint32_t reason = vmcs_read_32(VMCS_DATA_EXIT_REASON) & EXIT_REASON_BASIC;
-	const struct reason_row *row = reason < VIRT_EXIT_REASON_MAX && reasons[reason].name ? &reasons[reason] : &unknown_reason;
 
+	/* The last row stands for all numbers that no manual knows yet. */
+	if (unlikely(reason >= VIRT_EXIT_REASON_MAX))
+		reason = VIRT_EXIT_REASON_MAX - 1;
+	const struct reason_row *row = &reasons[reason];
 	exit->reason = reason;
 	exit->kind = row->kind;
 	exit->rip = vmcs_read_natural(VMCS_GUEST_RIP);
-	exit->instruction_length = row->flags & HAS_LENGTH ? vmcs_read_32(VMCS_DATA_INSTRUCTION_LENGTH) : 0;
-	exit->qualification = row->flags & HAS_QUALIFICATION ? vmcs_read_natural(VMCS_DATA_EXIT_QUALIFICATION) : 0;
+	if (row->flags & HAS_LENGTH)
+		exit->instruction_length = vmcs_read_32(VMCS_DATA_INSTRUCTION_LENGTH);
+	if (likely(!(row->flags & (HAS_QUALIFICATION | HAS_MORE | MAY_INTERRUPT_DELIVERY))))
+		return;
+	if (row->flags & HAS_QUALIFICATION)
+		exit->qualification = vmcs_read_natural(VMCS_DATA_EXIT_QUALIFICATION);
 	if (row->decode)
 		row->decode(exit);
 	if (row->flags & MAY_INTERRUPT_DELIVERY)
 		vmx_requeue_event(vcpu);
+}
+
+bool vmx_after_exit(struct virt_vcpu *vcpu)
+{
+	struct virt_vcpu_backend *backend = vcpu->backend;
+
+	backend->event_queued = false;
+	decode(vcpu, &backend->exit);
+	if (!backend->handle(vcpu, &backend->exit))
+		return false;
+	vmx_set_timer(vcpu);
+	return true;
 }

@@ -1,18 +1,18 @@
-#include "arch/x86/clock.h"
 #include "arch/x86/cpu/xsave.h"
 #include "arch/x86/cr.h"
 #include "arch/x86/insn.h"
-#include "arch/x86/irq/lapic_timer.h"
 #include "arch/x86/mm/page_pool.h"
 #include "arch/x86/msr.h"
 #include "arch/x86/panic.h"
 #include "arch/x86/physmap.h"
 #include "arch/x86/spinlock.h"
+#include "arch/x86/vmx/timer.h"
 #include "arch/x86/vmx/vm_state.h"
 #include "arch/x86/vmx/vmcs.h"
 #include "arch/x86/vmx/vmx.h"
 
 _Static_assert(offsetof(struct virt_vcpu, gpr) == 0, "entry_offsets.inc: VCPU_*");
+_Static_assert(offsetof(struct virt_vcpu, backend) == 144, "entry_offsets.inc: VCPU_BACKEND");
 _Static_assert(offsetof(struct virt_vcpu_backend, host_rsp) == 8, "entry_offsets.inc: BACKEND_HOST_RSP");
 _Static_assert(offsetof(struct virt_vcpu_backend, launched) == 16, "entry_offsets.inc: BACKEND_LAUNCHED");
 _Static_assert(GPR_RAX == 0 && GPR_RCX == 1 && GPR_RDX == 2 && GPR_RBX == 3 && GPR_RBP == 5 && GPR_RSI == 6 && GPR_RDI == 7 &&
@@ -192,50 +192,21 @@ void vmx_vcpu_put(struct virt_vcpu *vcpu)
 	pcpu_current()->vmx->current = NULL;
 }
 
-#define PREEMPTION_TIMER_NEVER UINT32_MAX
-
-static void set_timer(struct virt_vcpu *vcpu)
+bool vmx_after_failed_entry(struct virt_vcpu *vcpu)
 {
 	struct virt_vcpu_backend *backend = vcpu->backend;
-	uint64_t value = PREEMPTION_TIMER_NEVER;
+	struct vm_exit *exit = &backend->exit;
 
-	if (likely(vcpu->entry_deadline != UINT64_MAX)) {
-		uint64_t now = clock_now();
-		uint64_t ticks = vcpu->entry_deadline > now ? vcpu->entry_deadline - now : 0;
-		/* Rounded up: an exit before the deadline would find nothing due. */
-		value = min_u64((ticks >> vmx_settings.timer_shift) + 1, PREEMPTION_TIMER_NEVER);
-	} else if (backend->timer_written == PREEMPTION_TIMER_NEVER) {
-		return;
-	}
-	backend->timer_written = value;
-	vmcs_write_32(VMCS_GUEST_PREEMPTION_TIMER, (uint32_t)value);
-}
-
-static void entry_failed(struct virt_vcpu *vcpu, struct vm_exit *exit)
-{
-	(void)vcpu;
-	exit->kind = VM_EXIT_ENTRY_FAILED;
-	exit->reason = VIRT_EXIT_REASON_MAX - 1;
-	exit->instruction_length = 0;
+	backend->launched = 0;
+	*exit = (struct vm_exit){.kind = VM_EXIT_ENTRY_FAILED, .reason = VIRT_EXIT_REASON_MAX - 1};
 	exit->qualification = vmcs_read_32(VMCS_DATA_INSTRUCTION_ERROR);
 	exit->rip = vmcs_read_natural(VMCS_GUEST_RIP);
+	return backend->handle(vcpu, exit);
 }
 
-void vmx_vcpu_run(struct virt_vcpu *vcpu, struct vm_exit *exit)
+void vmx_vcpu_run(struct virt_vcpu *vcpu, virt_exit_handler handle)
 {
-	struct virt_vcpu_backend *backend = vcpu->backend;
-
-	if (likely(vmx_settings.has_preemption_timer))
-		set_timer(vcpu);
-	else
-		lapic_timer_arm(vcpu->entry_deadline);
-	vcpu->entry_count++;
-	if (unlikely(vmx_enter(vcpu, backend) != 0)) {
-		entry_failed(vcpu, exit);
-		return;
-	}
-	vcpu->exit_count++;
-	backend->launched = 1;
-	backend->event_queued = false;
-	vmx_exit_decode(vcpu, exit);
+	vcpu->backend->handle = handle;
+	vmx_set_timer(vcpu);
+	vmx_enter(vcpu, vcpu->backend);
 }

@@ -17,5 +17,5 @@ must_check enum status vmx_vcpu_create(struct virt_vcpu *vcpu, struct virt_vm *v
 void vmx_vcpu_destroy(struct virt_vcpu *vcpu);
 void vmx_vcpu_load(struct virt_vcpu *vcpu);
 void vmx_vcpu_put(struct virt_vcpu *vcpu);
-void vmx_vcpu_run(struct virt_vcpu *vcpu, struct vm_exit *exit);
+void vmx_vcpu_run(struct virt_vcpu *vcpu, virt_exit_handler handle);
 void vmx_vcpu_flush(struct virt_vcpu *vcpu);

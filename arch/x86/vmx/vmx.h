@@ -44,22 +44,26 @@ struct virt_vcpu_backend {
 	uint16_t vpid;
 	uint32_t last_pcpu;  /* PCPU_MAX: none yet */
 	uint32_t flush_generation; /* of the VM at this vCPU's last flush */
-	uint64_t timer_written; /* the preemption timer value that the VMCS holds */
+	bool timer_is_far;        /* the VMCS holds VMX_TIMER_MAX_TICKS */
+	virt_exit_handler handle; /* the caller's, while the vCPU runs */
+	struct vm_exit exit;      /* the last one */
 };
 
 extern struct vmx_capabilities vmx_capabilities;
 extern struct vmx_settings vmx_settings;
 
-/* entry.asm: enters the guest; 0 after an exit, 1 if VMLAUNCH/VMRESUME failed. */
-uint32_t vmx_enter(struct virt_vcpu *vcpu, struct virt_vcpu_backend *backend);
+/* entry.asm: enters the guest and comes back when vmx_after_exit() returns false. */
+void vmx_enter(struct virt_vcpu *vcpu, struct virt_vcpu_backend *backend);
 void vmx_exit_entry_point(void);
+/* Called by it after every exit, and when VMLAUNCH or VMRESUME failed; true: enter again. */
+bool vmx_after_exit(struct virt_vcpu *vcpu);
+bool vmx_after_failed_entry(struct virt_vcpu *vcpu);
 
 /* vmcs_setup.c: fills the current, cleared VMCS. */
 void vmx_vmcs_setup(struct virt_vcpu *vcpu);
 void vmx_vmcs_setup_host(void);
 
 /* exit_decode.c */
-void vmx_exit_decode(struct virt_vcpu *vcpu, struct vm_exit *exit);
 const char *vmx_reason_name(uint32_t reason);
 
 /* registers.c */

@@ -59,7 +59,8 @@ static char *digits_backward(char *end, uint64_t value, unsigned base, bool uppe
 	return end;
 }
 
-static void put_number(struct output *output, const struct conversion *conversion, uint64_t value, unsigned base, const char *prefix)
+static void put_number(struct output *output, const struct conversion *conversion, uint64_t value, unsigned base,
+		       const char *prefix)
 {
 	char buffer[DIGITS_MAX];
 	const char *digits = digits_backward(buffer + sizeof(buffer), value, base, conversion->type == 'X');

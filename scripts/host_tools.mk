@@ -15,22 +15,25 @@ $(HOST_TOOLS_BUILD)/lib/string.o: HOST_TOOLS_FILE_CFLAGS := $(foreach name,$(HOS
 
 # The configuration's checker: the hypervisor's own parser as a command.
 $(BUILD)/trivet-check: $(TRIVET_CHECK_OBJECTS)
-	$(CC) -o $@ $^
+	@echo "  LD $@"
+	$(QUIET)$(CC) -o $@ $^
 
 $(HOST_TOOLS_BUILD)/%.o: %.c Makefile scripts/host_tools.mk
 	@mkdir -p $(@D)
-	$(CC) $(BASE_CFLAGS) -D_DEFAULT_SOURCE $(HOST_TOOLS_FILE_CFLAGS) -c -o $@ $<
+	@echo "  CC $< (host)"
+	$(QUIET)$(CC) $(BASE_CFLAGS) -D_DEFAULT_SOURCE $(HOST_TOOLS_FILE_CFLAGS) -c -o $@ $<
 
 # The guests' DSDT: ASL with the numbers of vmm/platform.h, by iasl to AML, and that as a C array.
 $(GENERATED)/platform_asl.h: vmm/platform.h scripts/host_tools.mk
 	@mkdir -p $(@D)
-	sed -n 's/^#define \(PLATFORM_[A-Z0-9_]*\) \(0x[0-9a-fA-F]*\|[0-9][0-9]*\)u.*/#define \1 \2/p' $< >$@
+	$(QUIET)sed -n 's/^#define \(PLATFORM_[A-Z0-9_]*\) \(0x[0-9a-fA-F]*\|[0-9][0-9]*\)u.*/#define \1 \2/p' $< >$@
 
 $(GENERATED)/dsdt.aml: vmm/guest/dsdt.asl $(GENERATED)/platform_asl.h
-	iasl -I $(GENERATED) -we -p $(@:.aml=) $< >$(GENERATED)/dsdt.log || { cat $(GENERATED)/dsdt.log; rm -f $@; exit 1; }
+	@echo "  IASL $<"
+	$(QUIET)iasl -I $(GENERATED) -we -p $(@:.aml=) $< >$(GENERATED)/dsdt.log || { cat $(GENERATED)/dsdt.log; rm -f $@; exit 1; }
 
 $(GENERATED)/dsdt_aml.h: $(GENERATED)/dsdt.aml
-	{ echo '/* Made from vmm/guest/dsdt.asl. */'; echo '#pragma once'; echo '#include <stdint.h>'; \
+	$(QUIET){ echo '/* Made from vmm/guest/dsdt.asl. */'; echo '#pragma once'; echo '#include <stdint.h>'; \
 	  echo 'static const uint8_t dsdt_aml[] = {'; \
 	  od -An -v -tx1 $< | sed 's/ \([0-9a-f][0-9a-f]\)/0x\1,/g'; echo '};'; } >$@
 

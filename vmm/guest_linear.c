@@ -29,9 +29,9 @@
 /* Every register is a call and several VMREADs, so a walk reads only those that decide something. */
 struct walk {
 	struct vcpu *vcpu;
+	const struct guest_memory *memory;
 	uint64_t linear;
 	uint64_t efer;
-	uint64_t all, any; /* the entries on the way, anded and ored: W and U must be in all, NX in none */
 	enum guest_linear_access access;
 	struct guest_linear_fault *fault;
 };
@@ -82,28 +82,25 @@ static bool user_page_allowed(const struct walk *walk)
 	return !(cr4 & CR4_SMAP) || read_register(walk, VIRT_RFLAGS) & RFLAGS_AC || is_user(walk);
 }
 
-/* "Determination of Access Rights" */
-static bool access_allowed(const struct walk *walk)
+/* Rights are the bits of an entry with NX inverted, so that what all levels allow is their AND. */
+#define ALL_RIGHTS (~(uint64_t)0)
+#define RIGHT_EXECUTE ENTRY_NX
+
+static uint64_t rights_of(uint64_t entry)
 {
-	if (walk->all & ENTRY_USER ? !user_page_allowed(walk) : is_user(walk))
+	return entry ^ ENTRY_NX;
+}
+
+/* "Determination of Access Rights" */
+static bool access_allowed(const struct walk *walk, uint64_t rights)
+{
+	if (rights & ENTRY_USER ? !user_page_allowed(walk) : is_user(walk))
 		return false;
 	if (walk->access == GUEST_LINEAR_FETCH)
-		return !(walk->any & ENTRY_NX);
-	if (walk->access == GUEST_LINEAR_READ || walk->all & ENTRY_WRITE)
+		return rights & RIGHT_EXECUTE;
+	if (walk->access == GUEST_LINEAR_READ || rights & ENTRY_WRITE)
 		return true;
 	return !is_user(walk) && !(read_register(walk, VIRT_CR0) & CR0_WP);
-}
-
-static void add_rights(struct walk *walk, uint64_t entry)
-{
-	walk->all &= entry;
-	walk->any |= entry;
-}
-
-/* The entry's place in host memory, or NULL if the guest's tables lead out of its RAM. */
-static void *entry_pointer(const struct walk *walk, uint64_t table, uint64_t index, unsigned size)
-{
-	return guest_memory_pointer(&walk->vcpu->vm->memory, gpa(table + index * size), size);
 }
 
 /* Accessed on the way, dirty at the leaf. Other vCPUs change the same tables: a bit only goes into the entry that was
@@ -125,17 +122,14 @@ static uint64_t leaf_marks(const struct walk *walk)
 	return ENTRY_ACCESSED | (walk->access == GUEST_LINEAR_WRITE ? ENTRY_DIRTY : 0);
 }
 
-/* Reserved address bits are not looked at: such an address is not RAM. */
-static bool has_reserved_bit(const struct walk *walk, uint64_t entry, unsigned shift)
+static enum status finish_64(const struct walk *walk, uint64_t rights, uint64_t *pointer, uint64_t entry, unsigned shift,
+			     gpa_t *result)
 {
-	return (entry & ENTRY_NX && !(walk->efer & EFER_NXE)) || (entry & ENTRY_LARGE && shift == LEVEL_4_SHIFT);
-}
+	uint64_t offset = BIT(shift) - 1;
 
-static enum status finish_64(const struct walk *walk, uint64_t *pointer, uint64_t entry, unsigned shift, gpa_t *result)
-{
-	uint64_t offset = ((uint64_t)1 << shift) - 1;
-
-	if (!access_allowed(walk))
+	if (unlikely(shift == LEVEL_4_SHIFT))
+		return page_fault(walk, FAULT_PRESENT | FAULT_RESERVED);
+	if (!access_allowed(walk, rights))
 		return page_fault(walk, FAULT_PRESENT);
 	if (!mark(pointer, entry, leaf_marks(walk)))
 		return STATUS_BUSY;
@@ -143,38 +137,44 @@ static enum status finish_64(const struct walk *walk, uint64_t *pointer, uint64_
 	return STATUS_OK;
 }
 
-/* Tables of 8-byte entries, from @table down; @shift: the lowest address bit that an entry of @table translates. */
-static enum status walk_64(struct walk *walk, uint64_t table, unsigned shift, gpa_t *result)
+/* Tables of 8-byte entries, from @table down; @shift: the lowest address bit that an entry of @table translates. Of the
+ * reserved bits those of addresses are not looked at: such an address is not RAM. */
+static enum status walk_64(const struct walk *walk, uint64_t table, unsigned shift, gpa_t *result)
 {
+	uint64_t rights = ALL_RIGHTS;
+	uint64_t reserved = walk->efer & EFER_NXE ? 0 : ENTRY_NX;
+
 	for (;; shift -= 9) {
-		uint64_t *pointer = entry_pointer(walk, table & ENTRY_ADDRESS, walk->linear >> shift & 511, sizeof(*pointer));
+		uint64_t *pointer = guest_memory_page(walk->memory, gpa(table & ENTRY_ADDRESS));
 		if (unlikely(!pointer))
-			return general_protection(walk);
+			return general_protection(walk); /* the tables lead out of RAM */
+		pointer += walk->linear >> shift & 511;
 		uint64_t entry = __atomic_load_n(pointer, __ATOMIC_RELAXED);
-		if (!(entry & ENTRY_PRESENT))
+		if (unlikely(!(entry & ENTRY_PRESENT)))
 			return page_fault(walk, 0);
-		if (has_reserved_bit(walk, entry, shift))
+		if (unlikely(entry & reserved))
 			return page_fault(walk, FAULT_PRESENT | FAULT_RESERVED);
-		add_rights(walk, entry);
+		rights &= rights_of(entry);
 		if (shift == PAGE_SHIFT || entry & ENTRY_LARGE)
-			return finish_64(walk, pointer, entry, shift, result);
-		if (!mark(pointer, entry, ENTRY_ACCESSED))
+			return finish_64(walk, rights, pointer, entry, shift, result);
+		if (unlikely(!mark(pointer, entry, ENTRY_ACCESSED)))
 			return STATUS_BUSY;
 		table = entry;
 	}
 }
 
 /* "PAE Paging": the first table's four entries were loaded into registers, which memory no longer changes. */
-static enum status walk_pae(struct walk *walk, gpa_t *result)
+static enum status walk_pae(const struct walk *walk, gpa_t *result)
 {
 	uint64_t entry = read_register(walk, (enum virt_register)(VIRT_PDPTE0 + (walk->linear >> 30 & 3)));
 
 	return entry & ENTRY_PRESENT ? walk_64(walk, entry, LEVEL_2_SHIFT, result) : page_fault(walk, 0);
 }
 
-static enum status finish_32(const struct walk *walk, uint32_t *pointer, uint32_t entry, uint64_t page, uint64_t size, gpa_t *result)
+static enum status finish_32(const struct walk *walk, uint64_t rights, uint32_t *pointer, uint32_t entry, uint64_t page,
+			     uint64_t size, gpa_t *result)
 {
-	if (!access_allowed(walk))
+	if (!access_allowed(walk, rights))
 		return page_fault(walk, FAULT_PRESENT);
 	if (!mark_32(pointer, entry, (uint32_t)leaf_marks(walk)))
 		return STATUS_BUSY;
@@ -183,22 +183,24 @@ static enum status finish_32(const struct walk *walk, uint32_t *pointer, uint32_
 }
 
 /* "32-Bit Paging", with 4 MiB pages where CR4.PSE allows them. */
-static enum status walk_32(struct walk *walk, uint64_t cr4, gpa_t *result)
+static enum status walk_32(const struct walk *walk, uint64_t cr4, gpa_t *result)
 {
+	uint64_t rights = ALL_RIGHTS;
 	uint64_t table = read_register(walk, VIRT_CR3);
 
 	for (unsigned shift = 22;; shift -= 10) {
-		uint32_t *pointer = entry_pointer(walk, table & BITS(31, 12), walk->linear >> shift & 1023, sizeof(*pointer));
+		uint32_t *pointer = guest_memory_page(walk->memory, gpa(table & BITS(31, 12)));
 		if (!pointer)
 			return general_protection(walk);
+		pointer += walk->linear >> shift & 1023;
 		uint32_t entry = __atomic_load_n(pointer, __ATOMIC_RELAXED);
 		if (!(entry & ENTRY_PRESENT))
 			return page_fault(walk, 0);
-		add_rights(walk, entry);
+		rights &= rights_of(entry);
 		if (shift == PAGE_SHIFT)
-			return finish_32(walk, pointer, entry, entry & BITS(31, 12), PAGE_SIZE, result);
+			return finish_32(walk, rights, pointer, entry, entry & BITS(31, 12), PAGE_SIZE, result);
 		if (entry & ENTRY_LARGE && cr4 & CR4_PSE)
-			return finish_32(walk, pointer, entry, (entry & BITS(31, 22)) | bits_get(entry, 20, 13) << 32, 4 * MIB, result);
+			return finish_32(walk, rights, pointer, entry, (entry & BITS(31, 22)) | bits_get(entry, 20, 13) << 32, 4 * MIB, result);
 		if (!mark_32(pointer, entry, (uint32_t)ENTRY_ACCESSED))
 			return STATUS_BUSY;
 		table = entry;
@@ -208,6 +210,7 @@ static enum status walk_32(struct walk *walk, uint64_t cr4, gpa_t *result)
 static void start_walk(struct walk *walk, struct vcpu *vcpu, enum guest_linear_access access, struct guest_linear_fault *fault)
 {
 	walk->vcpu = vcpu;
+	walk->memory = &vcpu->vm->memory;
 	walk->access = access;
 	walk->fault = fault;
 	walk->efer = virt_ops->register_read(&vcpu->virt, VIRT_EFER);
@@ -216,8 +219,6 @@ static void start_walk(struct walk *walk, struct vcpu *vcpu, enum guest_linear_a
 static enum status walk_tables(struct walk *walk, uint64_t linear, gpa_t *result)
 {
 	walk->linear = linear;
-	walk->all = ENTRY_WRITE | ENTRY_USER;
-	walk->any = 0;
 	if (likely(walk->efer & EFER_LMA)) {
 		if ((uint64_t)((int64_t)(linear << 16) >> 16) != linear)
 			return general_protection(walk);
@@ -232,15 +233,22 @@ static enum status walk_tables(struct walk *walk, uint64_t linear, gpa_t *result
 	return cr4 & CR4_PAE ? walk_pae(walk, result) : walk_32(walk, cr4, result);
 }
 
-static enum status translate(struct walk *walk, uint64_t linear, gpa_t *result)
+static no_inline enum status walk_again(struct walk *walk, uint64_t linear, gpa_t *result)
 {
 	for (unsigned attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
 		enum status status = walk_tables(walk, linear, result);
-		if (likely(status != STATUS_BUSY))
+		if (status != STATUS_BUSY)
 			return status;
 	}
 	/* A page fault whose cause is gone when the guest looks is nothing that a CPU would not do. */
 	return page_fault(walk, 0);
+}
+
+static inline enum status translate(struct walk *walk, uint64_t linear, gpa_t *result)
+{
+	enum status status = walk_tables(walk, linear, result);
+
+	return likely(status != STATUS_BUSY) ? status : walk_again(walk, linear, result);
 }
 
 enum status guest_linear_translate(struct vcpu *vcpu, gva_t address, enum guest_linear_access access, gpa_t *result,
@@ -257,7 +265,6 @@ struct pieces { uint8_t *first, *second; size_t first_size; };
 
 static enum status find_pieces(struct walk *walk, uint64_t linear, size_t size, struct pieces *pieces)
 {
-	const struct guest_memory *memory = &walk->vcpu->vm->memory;
 	size_t to_border = (size_t)(PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
 	gpa_t address;
 
@@ -266,7 +273,7 @@ static enum status find_pieces(struct walk *walk, uint64_t linear, size_t size, 
 	enum status status = translate(walk, linear, &address);
 	if (status != STATUS_OK)
 		return status;
-	pieces->first = guest_memory_pointer(memory, address, pieces->first_size);
+	pieces->first = guest_memory_pointer(walk->memory, address, pieces->first_size);
 	if (!pieces->first)
 		return general_protection(walk);
 	if (pieces->first_size == size)
@@ -274,7 +281,7 @@ static enum status find_pieces(struct walk *walk, uint64_t linear, size_t size, 
 	status = translate(walk, linear + to_border, &address);
 	if (status != STATUS_OK)
 		return status;
-	pieces->second = guest_memory_pointer(memory, address, size - to_border);
+	pieces->second = guest_memory_pointer(walk->memory, address, size - to_border);
 	return pieces->second ? STATUS_OK : general_protection(walk);
 }
 
@@ -319,11 +326,15 @@ enum status guest_linear_fetch(struct vcpu *vcpu, gva_t address, uint8_t *buffer
 	enum status status = translate(&walk, address.value, &physical);
 	if (status != STATUS_OK)
 		return status;
-	*fetched = (size_t)min_u64(size, PAGE_SIZE - (address.value & (PAGE_SIZE - 1)));
-	const void *bytes = guest_memory_pointer(&vcpu->vm->memory, physical, *fetched);
-	if (!bytes)
+	uint64_t offset = address.value % PAGE_SIZE;
+	const uint8_t *page = guest_memory_page(walk.memory, physical);
+	if (!page)
 		return general_protection(&walk);
-	memcpy(buffer, bytes, *fetched);
+	*fetched = (size_t)min_u64(size, PAGE_SIZE - offset);
+	if (likely(*fetched == GUEST_LINEAR_FETCH_SIZE))
+		__builtin_memcpy(buffer, page + offset, GUEST_LINEAR_FETCH_SIZE); /* in two registers */
+	else
+		memcpy(buffer, page + offset, *fetched);
 	compiler_barrier();
 	return STATUS_OK;
 }

@@ -36,6 +36,8 @@ must_check enum status guest_linear_translate(struct vcpu *vcpu, gva_t address, 
  */
 must_check enum status guest_linear_read(struct vcpu *vcpu, gva_t address, void *buffer, size_t size, struct guest_linear_fault *fault);
 must_check enum status guest_linear_write(struct vcpu *vcpu, gva_t address, const void *buffer, size_t size, struct guest_linear_fault *fault);
+/* More than an instruction can have, and copied at once. */
+#define GUEST_LINEAR_FETCH_SIZE 16u
 /** guest_linear_fetch() - instruction bytes: *@fetched, at most @size, as far as they lie in the page of @address. */
 must_check enum status guest_linear_fetch(struct vcpu *vcpu, gva_t address, uint8_t *buffer, size_t size, size_t *fetched,
 					  struct guest_linear_fault *fault);

@@ -5,9 +5,9 @@
 #include "lib/string.h"
 
 /*
- * chunks[] has the host-physical address of each 2 MiB of guest-physical memory that lies in one piece, 0 for others: the
- * short way for nearly every access. The first 2 MiB never do, because of the VGA hole; low_pages[] has each of their
- * 4 KiB pages, 0 for the hole. What neither knows is looked up in the nested table.
+ * chunks[] points to each 2 MiB of guest-physical memory that lie in one piece, NULL for others: the short way for nearly
+ * every access. The first 2 MiB never do, because of the VGA hole; low_pages[] points to each of their 4 KiB pages, NULL for
+ * the hole. What neither knows is looked up in the nested table.
  */
 #define CHUNK_SIZE PAGE_SIZE_2M
 #define LOW_PAGE_COUNT (CHUNK_SIZE / PAGE_SIZE)
@@ -23,15 +23,15 @@ static unsigned short_cut_pages(uint64_t size)
 {
 	uint64_t entries = LOW_PAGE_COUNT + address_end(size) / CHUNK_SIZE;
 
-	return (unsigned)(align_up(entries * sizeof(uint64_t), PAGE_SIZE) / PAGE_SIZE);
+	return (unsigned)(align_up(entries * sizeof(void *), PAGE_SIZE) / PAGE_SIZE);
 }
 
 static void remember_page(struct guest_memory *memory, uint64_t address, hpa_t page, uint64_t size)
 {
 	if (address < CHUNK_SIZE)
-		memory->low_pages[address / PAGE_SIZE] = page.value;
+		memory->low_pages[address / PAGE_SIZE] = physmap_pointer(page);
 	for (uint64_t offset = 0; size >= CHUNK_SIZE && offset < size; offset += CHUNK_SIZE)
-		memory->chunks[(address + offset) / CHUNK_SIZE] = page.value + offset;
+		memory->chunks[(address + offset) / CHUNK_SIZE] = physmap_pointer(hpa(page.value + offset));
 }
 
 static bool order_fits(const struct page_table_format *format, enum page_order order, uint64_t address, uint64_t length)
@@ -135,27 +135,24 @@ void guest_memory_destroy(struct guest_memory *memory)
 	*memory = (struct guest_memory){0};
 }
 
-static void *low_pointer(const struct guest_memory *memory, gpa_t address)
+void *guest_memory_find_page(const struct guest_memory *memory, gpa_t address)
 {
-	uint64_t page = memory->low_pages[address.value / PAGE_SIZE];
+	uint64_t page = align_down(address.value, PAGE_SIZE);
+	struct page_table_leaf leaf;
 
-	return page != 0 ? physmap_pointer(hpa(page + address.value % PAGE_SIZE)) : NULL;
+	if (!guest_memory_is_ram(memory, gpa(page), PAGE_SIZE) || page_table_lookup(&memory->nested, page, &leaf) != STATUS_OK)
+		return NULL;
+	return physmap_pointer(leaf.output);
 }
 
 void *guest_memory_pointer(const struct guest_memory *memory, gpa_t address, uint64_t length)
 {
-	uint64_t chunk = address.value / CHUNK_SIZE;
-	struct page_table_leaf leaf;
+	uint64_t offset = address.value % PAGE_SIZE;
 
-	if (length - 1 >= PAGE_SIZE - address.value % PAGE_SIZE || chunk >= memory->chunk_count)
+	if (length - 1 >= PAGE_SIZE - offset)
 		return NULL;
-	if (likely(memory->chunks[chunk] != 0))
-		return physmap_pointer(hpa(memory->chunks[chunk] + address.value % CHUNK_SIZE));
-	if (chunk == 0)
-		return low_pointer(memory, address);
-	if (page_table_lookup(&memory->nested, address.value, &leaf) != STATUS_OK || !guest_memory_is_ram(memory, address, length))
-		return NULL;
-	return physmap_pointer(leaf.output);
+	uint8_t *page = guest_memory_page(memory, address);
+	return page != NULL ? page + offset : NULL;
 }
 
 /* Pointer to as much of the @length bytes at @address as lies in one 4 KiB page: *@piece; NULL if that is not RAM. */

@@ -25,9 +25,9 @@ struct guest_memory {
 	uint64_t size; /* RAM asked for [bytes]; the VGA hole is taken out of it */
 	unsigned slot_count;
 	struct guest_memory_slot slots[GUEST_MEMORY_MAX_SLOTS]; /* sorted, RAM only */
-	uint64_t *low_pages;  /* short cuts of guest_memory.c: by 4 KiB of the first 2 MiB of guest-physical address */
-	uint64_t *chunks;     /* by 2 MiB of guest-physical address */
-	uint64_t chunk_count;
+	uint8_t **low_pages; /* short cuts of guest_memory.c: by 4 KiB of the first 2 MiB of guest-physical address */
+	uint8_t **chunks;    /* by 2 MiB of guest-physical address */
+	uint64_t chunk_count; /* at least 1 */
 };
 
 /**
@@ -37,6 +37,23 @@ struct guest_memory {
 must_check enum status guest_memory_create(struct guest_memory *memory, uint64_t size, const struct page_table_format *format);
 /** guest_memory_destroy() - scrubs and frees every page. No vCPU may run. */
 void guest_memory_destroy(struct guest_memory *memory);
+
+/** guest_memory_find_page() - the long way of guest_memory_page(). */
+void *guest_memory_find_page(const struct guest_memory *memory, gpa_t address);
+
+/** guest_memory_page() - host pointer to the 4 KiB page of RAM that @address lies in, or NULL. */
+static always_inline void *guest_memory_page(const struct guest_memory *memory, gpa_t address)
+{
+	uint64_t chunk = address.value / PAGE_SIZE_2M;
+
+	if (chunk == 0)
+		return memory->low_pages[address.value / PAGE_SIZE];
+	if (unlikely(chunk >= memory->chunk_count))
+		return NULL;
+	if (unlikely(memory->chunks[chunk] == NULL))
+		return guest_memory_find_page(memory, address);
+	return memory->chunks[chunk] + align_down(address.value % PAGE_SIZE_2M, PAGE_SIZE);
+}
 
 /** guest_memory_pointer() - host pointer to @length bytes at @address if they are RAM and do not cross a 4 KiB page; else NULL. */
 void *guest_memory_pointer(const struct guest_memory *memory, gpa_t address, uint64_t length);

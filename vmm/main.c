@@ -29,6 +29,7 @@
 #include "vmm/sched/scheduler.h"
 #include "vmm/sched/vm_start.h"
 #include "vmm/shell/shell.h"
+#include "vmm/vm_console.h"
 #include "vmm/wall_clock.h"
 
 #define COM_IRQ_1_3 4u
@@ -273,6 +274,7 @@ static enum status start_shell(const char **why)
 	for (uint32_t i = 0; i < pcpu_count(); i++)
 		online += pcpu_get(i)->online;
 	scheduler_set_housekeeping(housekeeping);
+	vm_console_set_output_hook(scheduler_attention);
 	log_info("trivet %s: up, %u CPUs, %llu MiB", TRIVET_VERSION, online, (unsigned long long)(page_pool_total_bytes() / MIB));
 	shell_start();
 	return STATUS_OK;

@@ -14,13 +14,14 @@ $(FUZZ_BUILD)/fuzz_%: $(FUZZ_BUILD)/fuzz_%.o $(UNIT_BUILD)/clang/fakes.a $(UNIT_
 	clang -fsanitize=fuzzer,address,undefined -o $@ $< $(UNIT_FORCED) -Wl,--start-group \
 		$(UNIT_BUILD)/clang/fakes.a $(UNIT_BUILD)/clang/product.a -Wl,--end-group
 
-.PHONY: fuzz fuzz-bounded
+.PHONY: fuzz fuzz-bounded fuzz-objects
+fuzz-objects: $(FUZZ_PROGRAMS:%=%.o)
 # A fixed number of runs of every target, with a fixed seed, for `make test`.
 fuzz-bounded: $(FUZZ_PROGRAMS)
-	scripts/run_fuzz_targets --runs $(FUZZ_RUNS) $(FUZZ_PROGRAMS)
+	@scripts/run_fuzz_targets --runs $(FUZZ_RUNS) $(FUZZ_PROGRAMS)
 
 # Without bound: FUZZ_SECONDS for each target in turn, again and again; FUZZ=name stays with one.
 fuzz: $(if $(FUZZ),$(FUZZ_BUILD)/fuzz_$(FUZZ:fuzz_%=%),$(FUZZ_PROGRAMS))
-	scripts/run_fuzz_targets --seconds $(FUZZ_SECONDS) $^
+	@scripts/run_fuzz_targets --seconds $(FUZZ_SECONDS) $^
 
 -include $(wildcard $(FUZZ_BUILD)/*.d)

@@ -4,6 +4,8 @@
 #include "tests/unit/fake_guest.h"
 #include "vmm/guest/linux_boot.h"
 
+#define MEMORY_MAX (4 * MIB)
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -15,7 +17,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size == 0)
 		return 0;
-	fake_guest_create((data[0] & 7 ? data[0] & 7 : 1) * 2 * MIB);
+	if (!fake_guest.ram)
+		fake_guest_create(MEMORY_MAX);
+	fake_guest_renew(data[0] & 1 ? MEMORY_MAX : MEMORY_MAX / 2);
 	ramdisk.size = data[0] & 8 ? sizeof(ramdisk_bytes) : 0;
 	string_copy(fake_guest.config.cmdline, CONFIG_CMDLINE_SIZE, "console=ttyS0");
 	status = linux_boot_load(&fake_guest.vm, &kernel, &ramdisk, gpa(GUEST_BIOS_START));
@@ -24,6 +28,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	if (status == STATUS_OK && !guest_memory_is_ram(&fake_guest.vm.memory, gpa(fake_guest.registers[VIRT_RIP]), 1))
 		abort();
-	fake_guest_destroy();
 	return 0;
 }

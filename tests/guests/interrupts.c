@@ -12,7 +12,7 @@ const char guest_name[] = "interrupts";
 #define IPI_VECTOR 0x61
 #define HIGH_VECTOR 0x91
 #define NMI 2
-#define PIT_PIN 0u
+#define PIT_PIN 2u /* as the MADT says */
 #define COM1_PIN 4u
 #define RTC_PIN 8u
 #define PIT_1000_HZ 1193u

@@ -19,6 +19,7 @@ struct fake_guest {
 	struct vcpu vcpu;
 	uint64_t registers[VIRT_REGISTER_COUNT];
 	struct virt_segment segments[VIRT_SEGMENT_COUNT];
+	uint8_t *low_pages[PAGE_SIZE_2M / PAGE_SIZE], **chunks;
 	uint8_t *ram; /* by guest-physical address; the hole of the video memory is there but not in a slot */
 	char log[512]; /* the last line */
 	unsigned log_lines;
@@ -62,19 +63,20 @@ static const struct virt_ops fake_virt_ops = {
 static inline void fake_guest_destroy(void)
 {
 	free(fake_guest.ram);
+	free(fake_guest.chunks);
 	memset(&fake_guest, 0, sizeof(fake_guest));
 }
 
-/* @memory: RAM, at most 3 GiB. */
-static inline void fake_guest_create(uint64_t memory)
+/* All but the contents of RAM as fake_guest_create() makes it; @memory: no more than that call had. */
+static inline void fake_guest_renew(uint64_t memory)
 {
 	struct guest_memory *ram = &fake_guest.vm.memory;
+	uint8_t *bytes = fake_guest.ram;
 
-	fake_guest_destroy();
+	free(fake_guest.chunks);
+	memset(&fake_guest, 0, sizeof(fake_guest));
 	virt_ops = &fake_virt_ops;
-	fake_guest.ram = calloc(1, memory);
-	if (!fake_guest.ram)
-		abort();
+	fake_guest.ram = bytes;
 	memset(fake_guest.registers, 0xee, sizeof(fake_guest.registers));
 	fake_guest.config.memory = memory;
 	string_copy(fake_guest.config.name, CONFIG_NAME_SIZE, "test");
@@ -82,10 +84,31 @@ static inline void fake_guest_create(uint64_t memory)
 	fake_guest.vm.vcpu_count = 1;
 	fake_guest.vm.vcpus[0] = &fake_guest.vcpu;
 	fake_guest.vcpu.vm = &fake_guest.vm;
+	fake_guest.chunks = calloc(memory / PAGE_SIZE_2M + 1, sizeof(*fake_guest.chunks));
+	if (!fake_guest.chunks)
+		abort();
+	for (uint64_t page = 0; page < memory / PAGE_SIZE && page < array_count(fake_guest.low_pages); page++)
+		if (page < GUEST_VGA_HOLE_START / PAGE_SIZE || page >= GUEST_VGA_HOLE_END / PAGE_SIZE)
+			fake_guest.low_pages[page] = fake_guest.ram + page * PAGE_SIZE;
+	for (uint64_t chunk = 1; chunk < memory / PAGE_SIZE_2M; chunk++)
+		fake_guest.chunks[chunk] = fake_guest.ram + chunk * PAGE_SIZE_2M;
+	ram->low_pages = fake_guest.low_pages;
+	ram->chunks = fake_guest.chunks;
+	ram->chunk_count = memory / PAGE_SIZE_2M;
 	ram->size = memory;
 	ram->slot_count = 2;
 	ram->slots[0] = (struct guest_memory_slot){ gpa(0), GUEST_VGA_HOLE_START };
 	ram->slots[1] = (struct guest_memory_slot){ gpa(GUEST_VGA_HOLE_END), memory - GUEST_VGA_HOLE_END };
+}
+
+/* @memory: RAM, at most 3 GiB. */
+static inline void fake_guest_create(uint64_t memory)
+{
+	fake_guest_destroy();
+	fake_guest.ram = calloc(1, memory);
+	if (!fake_guest.ram)
+		abort();
+	fake_guest_renew(memory);
 }
 
 bool guest_memory_is_ram(const struct guest_memory *memory, gpa_t address, uint64_t length)

@@ -45,8 +45,9 @@ $(UNIT_BUILD)/$(1)/test_%: $(UNIT_BUILD)/$(1)/tests/unit/test_%.o $(UNIT_BUILD)/
 	$(1) -fsanitize=address,undefined $$(UNIT_LDFLAGS_$(1)) -o $$@ $$< $$(UNIT_FORCED) -Wl,--start-group \
 		$(UNIT_BUILD)/$(1)/fakes.a $(UNIT_BUILD)/$(1)/product.a -Wl,--end-group -lcmocka
 
-.PHONY: unit-$(1)
-unit-$(1): $$(UNIT_TESTS:tests/unit/%.c=$(UNIT_BUILD)/$(1)/%)
+# Names the tests' objects, so that make does not take them for intermediate files and delete them.
+.PHONY: unit-objects-$(1)
+unit-objects-$(1): $$(UNIT_TESTS:tests/%.c=$(UNIT_BUILD)/$(1)/tests/%.o)
 endef
 $(foreach compiler,$(UNIT_COMPILERS),$(eval $(call UNIT_COMPILER_RULES,$(compiler))))
 
@@ -54,14 +55,13 @@ UNIT_PROGRAMS := $(foreach compiler,$(UNIT_COMPILERS),$(UNIT_TESTS:tests/unit/%.
 
 # Runs all unit tests (TEST=name: only test_name, by both compilers) and prints the coverage of the product's files.
 .PHONY: unit
-.SECONDARY:
 ifdef TEST
 unit: $(foreach compiler,$(UNIT_COMPILERS),$(UNIT_BUILD)/$(compiler)/test_$(TEST))
-	scripts/run_unit_tests $^
+	@scripts/run_unit_tests $^
 else
 unit: $(UNIT_PROGRAMS)
 	@find $(UNIT_BUILD)/gcc -name '*.gcda' -delete
-	scripts/run_unit_tests --coverage $(UNIT_BUILD)/gcc/product $^
+	@scripts/run_unit_tests --coverage $(UNIT_BUILD)/gcc/product $^
 endif
 
 -include $(shell test -d $(UNIT_BUILD) && find $(UNIT_BUILD) -name '*.d')

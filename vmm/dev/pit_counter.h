@@ -7,7 +7,10 @@
 #include "lib/types.h"
 
 enum pit_access { PIT_ACCESS_LATCH, PIT_ACCESS_LOW, PIT_ACCESS_HIGH, PIT_ACCESS_BOTH };
-enum pit_mode { PIT_MODE_TERMINAL_COUNT, PIT_MODE_ONE_SHOT, PIT_MODE_RATE, PIT_MODE_SQUARE, PIT_MODE_SOFTWARE_STROBE, PIT_MODE_HARDWARE_STROBE };
+enum pit_mode {
+	PIT_MODE_TERMINAL_COUNT, PIT_MODE_ONE_SHOT, PIT_MODE_RATE, PIT_MODE_SQUARE, PIT_MODE_SOFTWARE_STROBE,
+	PIT_MODE_HARDWARE_STROBE,
+};
 
 struct pit_counter {
 	uint64_t start;      /* PIT tick at which counting (re)started */

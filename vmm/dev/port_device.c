@@ -14,7 +14,8 @@ enum status port_device_create(struct vm *vm, const struct io_device_class *clas
 	made->vm = vm;
 	for (unsigned i = 0; i < count; i++) {
 		struct io_region region = {
-			.base = ranges[i].base, .length = ranges[i].length, .ops = ranges[i].ops, .device = made, .name = ranges[i].name,
+			.base = ranges[i].base, .length = ranges[i].length, .ops = ranges[i].ops, .device = made,
+			.name = ranges[i].name,
 		};
 		enum status status = io_bus_add(bus, &region);
 

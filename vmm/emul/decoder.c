@@ -61,13 +61,19 @@ static const struct opcode_row two_byte[256] = {
 /* MOVSXD shares its opcode with ARPL, which exists outside 64-bit mode only. */
 static const struct opcode_row movsxd = {INSTRUCTION_MOVSX, SHAPE_G_E, 4};
 
+/* Each mode's size attributes without and with their prefix [bytes]. */
+static const uint8_t operand_size[] = {[DECODER_16] = 2, [DECODER_32] = 4, [DECODER_64] = 4};
+static const uint8_t other_operand_size[] = {[DECODER_16] = 4, [DECODER_32] = 2, [DECODER_64] = 2};
+static const uint8_t address_size[] = {[DECODER_16] = 2, [DECODER_32] = 4, [DECODER_64] = 8};
+static const uint8_t other_address_size[] = {[DECODER_16] = 4, [DECODER_32] = 2, [DECODER_64] = 4};
+
 struct decoder {
 	const uint8_t *bytes;
 	size_t size;
 	size_t position; /* beyond size: truncated */
 	enum decoder_mode mode;
 	uint8_t rex;
-	bool operand_override, address_override;
+	uint8_t operand_size, address_size; /* [bytes] as the prefixes say; REX.W comes on top */
 	uint8_t opcode;
 	bool is_two_byte;
 	struct instruction *out;
@@ -114,8 +120,8 @@ static void take_prefix(struct decoder *d, uint8_t byte)
 	case 0x3e: override_segment(d, VIRT_DS); break;
 	case 0x64: override_segment(d, VIRT_FS); break;
 	case 0x65: override_segment(d, VIRT_GS); break;
-	case 0x66: d->operand_override = true; break;
-	case 0x67: d->address_override = true; break;
+	case 0x66: d->operand_size = other_operand_size[d->mode]; break;
+	case 0x67: d->address_size = other_address_size[d->mode]; break;
 	case 0xf2:
 	case 0xf3: d->out->repeat = true; break;
 	default: break; /* LOCK: nothing to add, the device lock is held */
@@ -144,20 +150,6 @@ static const struct opcode_row *read_opcode(struct decoder *d)
 	}
 	d->opcode = byte;
 	return row;
-}
-
-static unsigned operand_size(const struct decoder *d)
-{
-	if (d->rex & REX_W)
-		return 8;
-	return (d->mode == DECODER_16) != d->operand_override ? 2 : 4;
-}
-
-static unsigned address_size(const struct decoder *d)
-{
-	if (d->mode == DECODER_64)
-		return d->address_override ? 4 : 8;
-	return (d->mode == DECODER_16) != d->address_override ? 2 : 4;
 }
 
 /* The SIB byte and the displacement: "16-Bit" and "32-Bit Addressing Forms with the ModR/M Byte". */
@@ -204,20 +196,10 @@ static void read_register(struct decoder *d, unsigned digit)
 	}
 }
 
-static enum status read_modrm_operands(struct decoder *d, const struct opcode_row *row)
+static enum status read_group_operands(struct decoder *d, const struct opcode_row *row, unsigned digit)
 {
 	struct instruction *out = d->out;
-	uint8_t modrm = next_byte(d);
-	unsigned mod = modrm >> 6, digit = modrm >> 3 & 7;
 
-	if (mod == 3)
-		return STATUS_UNSUPPORTED;
-	skip_address(d, mod, modrm & 7);
-	if (row->shape == SHAPE_E_G || row->shape == SHAPE_G_E) {
-		out->form = row->shape == SHAPE_E_G ? FORM_MEMORY_REGISTER : FORM_REGISTER_MEMORY;
-		read_register(d, digit);
-		return STATUS_OK;
-	}
 	out->operation = group_operation(d, digit);
 	if (out->operation == INSTRUCTION_NONE)
 		return STATUS_UNSUPPORTED;
@@ -227,14 +209,28 @@ static enum status read_modrm_operands(struct decoder *d, const struct opcode_ro
 	return STATUS_OK;
 }
 
+static enum status read_modrm_operands(struct decoder *d, const struct opcode_row *row)
+{
+	unsigned modrm = next_byte(d), digit = modrm >> 3 & 7;
+
+	if (modrm >= 0xc0) /* no memory operand */
+		return STATUS_UNSUPPORTED;
+	skip_address(d, modrm >> 6, modrm & 7);
+	if (row->shape != SHAPE_E_G && row->shape != SHAPE_G_E)
+		return read_group_operands(d, row, digit);
+	d->out->form = row->shape == SHAPE_E_G ? FORM_MEMORY_REGISTER : FORM_REGISTER_MEMORY;
+	read_register(d, digit);
+	return STATUS_OK;
+}
+
 static void set_sizes(struct decoder *d, const struct opcode_row *row)
 {
 	struct instruction *out = d->out;
-	unsigned size = operand_size(d);
+	uint8_t size = d->rex & REX_W ? 8 : d->operand_size;
 
-	out->address_size = (uint8_t)address_size(d);
-	out->memory_size = (uint8_t)size;
-	out->register_size = (uint8_t)size;
+	out->address_size = d->address_size;
+	out->memory_size = size;
+	out->register_size = size;
 	if (!row->fixed_size)
 		return;
 	/* Only MOVSXD has a fixed size above the smallest operand-size attribute, and gives in to it. */
@@ -267,7 +263,10 @@ static enum status read_operands(struct decoder *d, const struct opcode_row *row
 
 enum status decoder_decode(const uint8_t *bytes, size_t size, enum decoder_mode mode, struct instruction *out)
 {
-	struct decoder d = {.bytes = bytes, .size = min_u64(size, DECODER_MAX_LENGTH), .mode = mode, .out = out};
+	struct decoder d = {
+		.bytes = bytes, .size = min_u64(size, DECODER_MAX_LENGTH), .mode = mode, .out = out,
+		.operand_size = operand_size[mode], .address_size = address_size[mode],
+	};
 
 	*out = (struct instruction){.reg = GPR_RAX, .segment = VIRT_DS};
 	const struct opcode_row *row = read_opcode(&d);

@@ -167,11 +167,8 @@ static enum decoder_mode code_mode(struct vcpu *vcpu, const struct virt_segment 
 	return cs->attributes & VIRT_SEGMENT_DB ? DECODER_32 : DECODER_16;
 }
 
-/* One more than an instruction can have: two quadwords are copied faster. */
-#define FETCH_SIZE (DECODER_MAX_LENGTH + 1)
-
 struct code {
-	uint8_t bytes[FETCH_SIZE];
+	uint8_t bytes[GUEST_LINEAR_FETCH_SIZE];
 	size_t size;
 };
 
@@ -180,14 +177,15 @@ static enum status fetch_and_decode(struct vcpu *vcpu, uint64_t linear, enum dec
 				    struct instruction *instruction, struct guest_linear_fault *fault)
 {
 	size_t more;
-	enum status status = guest_linear_fetch(vcpu, gva(linear), code->bytes, FETCH_SIZE, &code->size, fault);
+	enum status status = guest_linear_fetch(vcpu, gva(linear), code->bytes, sizeof(code->bytes), &code->size, fault);
 
 	if (status != STATUS_OK)
 		return status;
 	status = decoder_decode(code->bytes, code->size, mode, instruction);
 	if (likely(status != STATUS_TRUNCATED))
 		return status;
-	status = guest_linear_fetch(vcpu, gva(linear + code->size), code->bytes + code->size, FETCH_SIZE - code->size, &more, fault);
+	status = guest_linear_fetch(vcpu, gva(linear + code->size), code->bytes + code->size, sizeof(code->bytes) - code->size, &more,
+				    fault);
 	if (status != STATUS_OK)
 		return status;
 	code->size += more;

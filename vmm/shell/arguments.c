@@ -17,7 +17,8 @@ bool arguments_number(const char *word, const char *what, uint64_t minimum, uint
 {
 	if (parser_read_number(word, number) == STATUS_OK && *number >= minimum && *number <= maximum)
 		return true;
-	shell_print("%s: %s is a number from %llu to 0x%llx\n", word, what, (unsigned long long)minimum, (unsigned long long)maximum);
+	shell_print("%s: %s is a number from %llu to 0x%llx\n", word, what, (unsigned long long)minimum,
+		    (unsigned long long)maximum);
 	return false;
 }
 

@@ -27,7 +27,9 @@ static void offer(struct completion *completion, const char *word, const char *c
 
 static void offer_commands(struct completion *completion, const char *word)
 {
-	for (const struct shell_command *command = command_table_next(NULL); command != NULL; command = command_table_next(command))
+	const struct shell_command *command;
+
+	for (command = command_table_next(NULL); command != NULL; command = command_table_next(command))
 		offer(completion, word, command->name);
 }
 

@@ -39,5 +39,8 @@ bool line_editor_insert(struct line_editor *editor, const char *text, size_t siz
 void line_editor_clear(struct line_editor *editor);
 /** line_editor_remember() - keeps the line in the history unless it is empty or the same as the last one. */
 void line_editor_remember(struct line_editor *editor);
-/** line_editor_view() - the part to show in @width columns (> 1) so that the cursor is in it: where it starts; *@size, *@cursor within. */
+/**
+ * line_editor_view() - the part of the line to show in @width columns (> 1), chosen so that the cursor is in it.
+ * @size, @cursor: out: its length, and where in it the cursor stands.
+ */
 const char *line_editor_view(const struct line_editor *editor, size_t width, size_t *size, size_t *cursor);

@@ -127,7 +127,8 @@ static void complete_word(void)
 		return;
 	}
 	if (completion.common > completion.prefix)
-		(void)line_editor_insert(&editor, completion.candidates[0] + completion.prefix, completion.common - completion.prefix);
+		(void)line_editor_insert(&editor, completion.candidates[0] + completion.prefix,
+					 completion.common - completion.prefix);
 	else if (completion.count > 1)
 		list_candidates(&completion);
 	if (completion.count == 1)

@@ -10,10 +10,13 @@
 #define CALL_WAIT_TICKS 4000000000u
 #define STOP_WAIT_TICKS 200000000u
 
+enum mailbox_state { MAILBOX_EMPTY, MAILBOX_ASKED, MAILBOX_RUNNING };
+
 /* What a CPU is asked to do. @lock protects the rest; it is held by the caller until its call was served. */
 struct mailbox {
 	struct spinlock lock;
-	ipi_function function; /* NULL: nothing to do; cleared by the CPU that served it */
+	enum mailbox_state state; /* asked by the caller, the rest by the CPU that is asked */
+	ipi_function function;
 	void *argument;
 };
 
@@ -23,12 +26,13 @@ static uint32_t stopped_count;
 static void serve_own_mailbox(void)
 {
 	struct mailbox *mailbox = &mailboxes[pcpu_current()->index];
-	ipi_function function = __atomic_load_n(&mailbox->function, __ATOMIC_ACQUIRE);
 
-	if (function == NULL)
+	/* While the function runs it may wait for a call of its own, and come by here again. */
+	if (__atomic_load_n(&mailbox->state, __ATOMIC_ACQUIRE) != MAILBOX_ASKED)
 		return;
-	function(mailbox->argument);
-	__atomic_store_n(&mailbox->function, NULL, __ATOMIC_RELEASE);
+	mailbox->state = MAILBOX_RUNNING;
+	mailbox->function(mailbox->argument);
+	__atomic_store_n(&mailbox->state, MAILBOX_EMPTY, __ATOMIC_RELEASE);
 }
 
 static void handle_call(uint8_t vector)
@@ -60,7 +64,7 @@ static bool lock_while_serving(struct mailbox *mailbox, uint64_t start)
 
 static enum status wait_served(struct mailbox *mailbox, uint64_t start)
 {
-	while (__atomic_load_n(&mailbox->function, __ATOMIC_ACQUIRE) != NULL) {
+	while (__atomic_load_n(&mailbox->state, __ATOMIC_ACQUIRE) != MAILBOX_EMPTY) {
 		serve_own_mailbox();
 		if (insn_rdtsc() - start > CALL_WAIT_TICKS)
 			return STATUS_TIMEOUT;
@@ -83,8 +87,9 @@ enum status ipi_call(struct pcpu *pcpu, ipi_function function, void *argument)
 	}
 	if (!lock_while_serving(mailbox, start))
 		return STATUS_TIMEOUT;
+	mailbox->function = function;
 	mailbox->argument = argument;
-	__atomic_store_n(&mailbox->function, function, __ATOMIC_RELEASE);
+	__atomic_store_n(&mailbox->state, MAILBOX_ASKED, __ATOMIC_RELEASE);
 	status = lapic_send_ipi(pcpu->apic_id, INTERRUPT_VECTOR_CALL);
 	if (status == STATUS_OK)
 		status = wait_served(mailbox, start);

@@ -115,7 +115,8 @@ static bool leaf_fits(const struct mapping *mapping, unsigned level, uint64_t st
 {
 	uint64_t output = mapping->output + (start - mapping->input);
 
-	return format_has_leaf(mapping->table->format, level) && end - start == level_size(level) && is_aligned(output, level_size(level));
+	return format_has_leaf(mapping->table->format, level) && end - start == level_size(level) &&
+	       is_aligned(output, level_size(level));
 }
 
 /* The table below a non-present @entry (NULL while the table that would hold it does not exist yet); 0 if only counted. */
@@ -162,7 +163,9 @@ static enum status map_level(struct mapping *mapping, hpa_t table, unsigned leve
 
 static bool attributes_are_valid(uint32_t attributes)
 {
-	return (attributes & PAGE_READ) != 0 && (attributes & (PAGE_UNCACHED | PAGE_WRITE_COMBINING)) != (PAGE_UNCACHED | PAGE_WRITE_COMBINING);
+	const uint32_t cache_types = PAGE_UNCACHED | PAGE_WRITE_COMBINING;
+
+	return (attributes & PAGE_READ) != 0 && (attributes & cache_types) != cache_types;
 }
 
 enum status page_table_map(struct page_table *table, uint64_t input, hpa_t output, uint64_t length, uint32_t attributes)
@@ -203,7 +206,8 @@ static uint64_t count_splits(const struct page_table_format *format, unsigned le
 	return count;
 }
 
-static uint64_t count_level_splits(const struct page_table_format *format, hpa_t table, unsigned level, uint64_t start, uint64_t end)
+static uint64_t count_level_splits(const struct page_table_format *format, hpa_t table, unsigned level, uint64_t start,
+				   uint64_t end)
 {
 	const uint64_t *entries = table_pointer(table);
 	uint64_t count = 0;
@@ -247,7 +251,8 @@ static bool table_is_empty(const struct page_table_format *format, hpa_t table)
 	return true;
 }
 
-static void unmap_level(struct page_table *table, struct reserve *reserve, hpa_t page, unsigned level, uint64_t start, uint64_t end)
+static void unmap_level(struct page_table *table, struct reserve *reserve, hpa_t page, unsigned level, uint64_t start,
+			uint64_t end)
 {
 	const struct page_table_format *format = table->format;
 	uint64_t *entries = table_pointer(page), entry_end;

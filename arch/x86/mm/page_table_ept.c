@@ -18,8 +18,13 @@ enum { TYPE_UNCACHED = 0, TYPE_WRITE_COMBINING = 1, TYPE_WRITE_BACK = 6 };
 
 static uint64_t make_leaf(hpa_t page, unsigned level, uint32_t attributes)
 {
-	uint64_t type = attributes & PAGE_UNCACHED ? TYPE_UNCACHED : attributes & PAGE_WRITE_COMBINING ? TYPE_WRITE_COMBINING : TYPE_WRITE_BACK;
-	uint64_t entry = page.value | type << ENTRY_TYPE_SHIFT;
+	uint64_t type = TYPE_WRITE_BACK, entry;
+
+	if (attributes & PAGE_UNCACHED)
+		type = TYPE_UNCACHED;
+	else if (attributes & PAGE_WRITE_COMBINING)
+		type = TYPE_WRITE_COMBINING;
+	entry = page.value | type << ENTRY_TYPE_SHIFT;
 
 	if (level > 1)
 		entry |= ENTRY_LARGE;

@@ -49,10 +49,12 @@ $(BUILD)/hypervisor/%.o: %.c Makefile
 	@echo "  CC $<"
 	$(QUIET)$(CC) $(HYPERVISOR_CFLAGS) -c -o $@ $<
 
+# NASM lists what a file includes only in a run of its own.
 $(BUILD)/hypervisor/%.asm.o: %.asm Makefile
 	@mkdir -p $(@D)
 	@echo "  NASM $<"
-	$(QUIET)$(NASM) -f elf64 -g -F dwarf -w+all -Werror -I./ -MD $(@:.o=.d) -MP -o $@ $<
+	$(QUIET)$(NASM) -I./ -M -MP -MF $(@:.o=.d) -MT $@ $<
+	$(QUIET)$(NASM) -f elf64 -g -F dwarf -w+all -Werror -I./ -o $@ $<
 
 # What was fetched (rigs, guests' files) is kept; `make distclean` takes it away as well.
 clean:

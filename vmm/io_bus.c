@@ -11,6 +11,7 @@ static void update_keys(struct io_bus *bus)
 {
 	for (uint32_t i = 0; i < IO_BUS_MAX_KEYS; i++)
 		bus->keys[i] = i < bus->count ? bus->regions[i].base : UINT64_MAX;
+	bus->last = 0;
 	bus->first_step = bus->count > 1 ? 1u << bits_highest(bus->count - 1) : 0;
 }
 
@@ -50,32 +51,47 @@ void io_bus_remove_device(struct io_bus *bus, const struct io_device *device)
 	update_keys(bus);
 }
 
-/* Every port, MMIO and MSR exit comes through here: five instructions for each doubling of the number of regions, down to
- * the one that may hold @address. */
-static always_inline const struct io_region *find_region(const struct io_bus *bus, uint64_t address, unsigned size)
+/* Five instructions for each doubling of the number of regions, down to the one that may hold @address. */
+static always_inline uint32_t search(const struct io_bus *bus, uint64_t address)
 {
-	const struct io_region *region;
-	uint64_t index = 0, offset, span;
+	uint64_t index = 0;
 
 	/* "Below address + 1" instead of "up to address": so that the last address of all meets no key behind the last. */
 	for (uint64_t step = bus->first_step; step != 0; step >>= 1)
 		index += bus->keys[index + step] < address + 1 ? step : 0;
-	region = &bus->regions[index];
-	offset = address - region->base;
-	span = region->numbered ? 1 : size;
-	/* An empty bus has a region without length. An address below the first region wraps to an offset that no region
-	 * reaches, since none ends at 2^64. */
-	if (offset >= region->length || span > region->length - offset)
-		return NULL;
-	return region;
+	return (uint32_t)index;
+}
+
+static always_inline bool region_holds(const struct io_region *region, uint64_t address, unsigned size)
+{
+	uint64_t offset = address - region->base;
+	uint64_t span = region->numbered ? 1 : size;
+
+	/* An empty bus has a region without length. An address below the region wraps to an offset that no region reaches,
+	 * since none ends at 2^64. */
+	return offset < region->length && span <= region->length - offset;
 }
 
 const struct io_region *io_bus_find(const struct io_bus *bus, uint64_t address, unsigned size)
 {
-	return find_region(bus, address, size);
+	const struct io_region *region = &bus->regions[search(bus, address)];
+
+	return region_holds(region, address, size) ? region : NULL;
 }
 
-enum status io_bus_read(const struct io_bus *bus, struct vcpu *vcpu, uint64_t address, unsigned size, uint64_t *value)
+/* Every port, MMIO and MSR exit comes through here. */
+static always_inline const struct io_region *find_region(struct io_bus *bus, uint64_t address, unsigned size)
+{
+	const struct io_region *region = &bus->regions[bus->last];
+
+	if (likely(region_holds(region, address, size)))
+		return region;
+	bus->last = search(bus, address);
+	region = &bus->regions[bus->last];
+	return region_holds(region, address, size) ? region : NULL;
+}
+
+enum status io_bus_read(struct io_bus *bus, struct vcpu *vcpu, uint64_t address, unsigned size, uint64_t *value)
 {
 	const struct io_region *region = find_region(bus, address, size);
 	enum status status = STATUS_NOT_FOUND;
@@ -87,7 +103,7 @@ enum status io_bus_read(const struct io_bus *bus, struct vcpu *vcpu, uint64_t ad
 	return status;
 }
 
-enum status io_bus_write(const struct io_bus *bus, struct vcpu *vcpu, uint64_t address, unsigned size, uint64_t value)
+enum status io_bus_write(struct io_bus *bus, struct vcpu *vcpu, uint64_t address, unsigned size, uint64_t value)
 {
 	const struct io_region *region = find_region(bus, address, size);
 

@@ -40,6 +40,7 @@ struct io_region {
 struct io_bus {
 	uint32_t count;
 	uint32_t first_step;                          /* of the search: the largest power of two below count */
+	uint32_t last;                                /* the region of the last access: the next one is often to the same */
 	uint64_t keys[IO_BUS_MAX_KEYS];               /* bases of the regions, then UINT64_MAX; for the search */
 	struct io_region regions[IO_BUS_MAX_REGIONS]; /* sorted by base */
 };
@@ -52,5 +53,5 @@ void io_bus_remove_device(struct io_bus *bus, const struct io_device *device);
 const struct io_region *io_bus_find(const struct io_bus *bus, uint64_t address, unsigned size);
 
 /** io_bus_read()/io_bus_write() - one access; STATUS_NOT_FOUND when nothing is there (*value is then all ones of @size). */
-enum status io_bus_read(const struct io_bus *bus, struct vcpu *vcpu, uint64_t address, unsigned size, uint64_t *value);
-enum status io_bus_write(const struct io_bus *bus, struct vcpu *vcpu, uint64_t address, unsigned size, uint64_t value);
+enum status io_bus_read(struct io_bus *bus, struct vcpu *vcpu, uint64_t address, unsigned size, uint64_t *value);
+enum status io_bus_write(struct io_bus *bus, struct vcpu *vcpu, uint64_t address, unsigned size, uint64_t value);

@@ -29,20 +29,6 @@
 
 uint64_t msr_host_values[MSR_HOST_VALUE_COUNT];
 
-void msr_policy_init(void)
-{
-	uint64_t ratio = min_u64(clock_tsc_frequency / PLATFORM_INFO_RATIO_HZ, 0xff);
-	uint64_t value;
-
-	msr_host_values[MSR_HOST_PLATFORM_INFO] = ratio << 8 | ratio << 40;
-	/* The gap for devices, 3 to 4 GiB, as one range; see msr_rows.c. */
-	msr_host_values[MSR_HOST_MTRR_MASK] = (BITS(cpuid_policy_physical_address_bits() - 1, 0) & ~(GIB - 1)) | MTRR_MASK_VALID;
-	msr_host_values[MSR_HOST_BIOS_SIGN_ID] = insn_rdmsr_safe(MSR_BIOS_SIGN_ID, &value) ? value : 0;
-	msr_host_values[MSR_HOST_ARCH_CAPABILITIES] = 0;
-	if (cpuid_policy_has_arch_capabilities() && insn_rdmsr_safe(MSR_ARCH_CAPABILITIES, &value))
-		msr_host_values[MSR_HOST_ARCH_CAPABILITIES] = value & ARCH_CAPABILITIES_PASSED;
-}
-
 void msr_policy_apply(struct virt_vm *vm)
 {
 	for (unsigned i = 0; i < msr_row_count; i++) {
@@ -61,7 +47,13 @@ void msr_policy_reset(struct vcpu *vcpu)
 	vcpu->tsc_adjust = 0;
 }
 
-static const struct msr_row *find_row(uint32_t msr)
+/* Where most registers are: numbers 0..0x3ff and 0xc0000000..0xc00001ff. One look-up gives the row. */
+#define LOW_COUNT 0x400u
+#define HIGH_FIRST 0xc0000000u
+#define HIGH_COUNT 0x200u
+static const struct msr_row *rows_by_number[LOW_COUNT + HIGH_COUNT];
+
+static const struct msr_row *search_row(uint32_t msr)
 {
 	const struct msr_row *row = msr_rows;
 
@@ -75,17 +67,49 @@ static const struct msr_row *find_row(uint32_t msr)
 	return msr - row->first <= row->last - row->first ? row : NULL;
 }
 
+static void build_index(void)
+{
+	for (uint32_t i = 0; i < LOW_COUNT; i++)
+		rows_by_number[i] = search_row(i);
+	for (uint32_t i = 0; i < HIGH_COUNT; i++)
+		rows_by_number[LOW_COUNT + i] = search_row(HIGH_FIRST + i);
+}
+
+static always_inline const struct msr_row *find_row(uint32_t msr)
+{
+	if (likely(msr < LOW_COUNT))
+		return rows_by_number[msr];
+	if (msr - HIGH_FIRST < HIGH_COUNT)
+		return rows_by_number[LOW_COUNT + msr - HIGH_FIRST];
+	return search_row(msr);
+}
+
+void msr_policy_init(void)
+{
+	uint64_t ratio = min_u64(clock_tsc_frequency / PLATFORM_INFO_RATIO_HZ, 0xff);
+	uint64_t value;
+
+	build_index();
+	msr_host_values[MSR_HOST_PLATFORM_INFO] = ratio << 8 | ratio << 40;
+	/* The gap for devices, 3 to 4 GiB, as one range; see msr_rows.c. */
+	msr_host_values[MSR_HOST_MTRR_MASK] = (BITS(cpuid_policy_physical_address_bits() - 1, 0) & ~(GIB - 1)) | MTRR_MASK_VALID;
+	msr_host_values[MSR_HOST_BIOS_SIGN_ID] = insn_rdmsr_safe(MSR_BIOS_SIGN_ID, &value) ? value : 0;
+	msr_host_values[MSR_HOST_ARCH_CAPABILITIES] = 0;
+	if (cpuid_policy_has_arch_capabilities() && insn_rdmsr_safe(MSR_ARCH_CAPABILITIES, &value))
+		msr_host_values[MSR_HOST_ARCH_CAPABILITIES] = value & ARCH_CAPABILITIES_PASSED;
+}
+
 /* The registers that a running guest uses all the time are told apart first; they belong to the local APIC. */
 static always_inline bool is_timer_or_x2apic(uint32_t msr)
 {
-	return msr == MSR_TSC_DEADLINE || msr - MSR_X2APIC_BASE <= MSR_X2APIC_LAST - MSR_X2APIC_BASE;
+	return msr >= LOW_COUNT && (msr == MSR_TSC_DEADLINE || msr - MSR_X2APIC_BASE <= MSR_X2APIC_LAST - MSR_X2APIC_BASE);
 }
 
 enum status msr_policy_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 {
 	const struct msr_row *row;
 
-	if (likely(is_timer_or_x2apic(msr)))
+	if (is_timer_or_x2apic(msr))
 		return msr_read_device(vcpu, NULL, msr, value);
 	row = find_row(msr);
 	return row && row->read ? row->read(vcpu, row, msr, value) : STATUS_NOT_FOUND;

@@ -26,6 +26,7 @@ $(EFI_BUILD)/%.o: %.c boot/efi/efi.mk Makefile
 
 $(EFI_BUILD)/%.asm.o: %.asm boot/efi/efi.mk Makefile
 	@mkdir -p $(@D)
-	$(NASM) -f elf64 -g -F dwarf -w+all -Werror -I./ -MD $(@:.o=.d) -MP -o $@ $<
+	$(QUIET)$(NASM) -I./ -M -MP -MF $(@:.o=.d) -MT $@ $<
+	$(QUIET)$(NASM) -f elf64 -g -F dwarf -w+all -Werror -I./ -o $@ $<
 
 -include $(EFI_OBJECTS:.o=.d)

@@ -28,3 +28,12 @@ enum status port_device_create(struct vm *vm, const struct io_device_class *clas
 	*device = made;
 	return STATUS_OK;
 }
+
+uint64_t port_read_wide(struct io_device *device, uint64_t offset, unsigned size, port_read8 read8)
+{
+	uint64_t value = 0;
+
+	for (unsigned byte = 0; byte < size; byte++)
+		value |= (uint64_t)read8(device, offset + byte) << (8 * byte);
+	return value;
+}

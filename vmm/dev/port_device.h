@@ -21,13 +21,18 @@ must_check enum status port_device_create(struct vm *vm, const struct io_device_
 typedef uint8_t (*port_read8)(struct io_device *device, uint64_t offset);
 typedef void (*port_write8)(struct io_device *device, uint64_t offset, uint8_t value);
 
+/** port_read_wide() - the bytes of a wider access put together; out of the way of the usual one. */
+uint64_t port_read_wide(struct io_device *device, uint64_t offset, unsigned size, port_read8 read8);
+
 /* For 8-bit devices: a wider access reaches consecutive ports byte by byte, lowest first, as on ISA. */
 static always_inline enum status port_read_bytes(struct io_device *device, uint64_t offset, unsigned size, uint64_t *value,
 						 port_read8 read8)
 {
+	if (unlikely(size != 1)) {
+		*value = port_read_wide(device, offset, size, read8);
+		return STATUS_OK;
+	}
 	*value = read8(device, offset);
-	for (unsigned byte = 1; byte < size; byte++)
-		*value |= (uint64_t)read8(device, offset + byte) << (8 * byte);
 	return STATUS_OK;
 }
 

@@ -99,13 +99,8 @@ static uint64_t read_register(const struct instruction *in, const struct emulate
 	return (in->reg_high_byte ? value >> 8 : value) & size_mask(in->register_size);
 }
 
-/* 32-bit results clear the upper half, smaller ones leave the rest alone. */
-static void write_register(const struct instruction *in, const struct emulate_ops *ops, void *context, uint64_t value)
+static no_inline void write_part(const struct instruction *in, const struct emulate_ops *ops, void *context, uint64_t value)
 {
-	if (in->register_size >= 4) {
-		ops->register_write(context, in->reg, value & size_mask(in->register_size));
-		return;
-	}
 	uint64_t mask = size_mask(in->register_size), old = ops->register_read(context, in->reg);
 
 	if (in->reg_high_byte) {
@@ -113,6 +108,17 @@ static void write_register(const struct instruction *in, const struct emulate_op
 		value <<= 8;
 	}
 	ops->register_write(context, in->reg, (old & ~mask) | (value & mask));
+}
+
+/* 32-bit results clear the upper half, smaller ones leave the rest alone. */
+static inline void write_register(const struct instruction *in, const struct emulate_ops *ops, void *context, uint64_t value)
+{
+	if (in->register_size == 4)
+		ops->register_write(context, in->reg, (uint32_t)value);
+	else if (in->register_size == 8)
+		ops->register_write(context, in->reg, value);
+	else
+		write_part(in, ops, context, value);
 }
 
 static uint64_t sign_extend(uint64_t value, unsigned size)

@@ -1,8 +1,7 @@
-#include "arch/x86/cr.h"
-#include "lib/bits.h"
-#include "vmm/emul/decoder.h"
-#include "vmm/emul/emulate.h"
 #include "vmm/exit/exit_handlers.h"
+
+#include "lib/bits.h"
+#include "vmm/emul/emulate.h"
 #include "vmm/guest_linear.h"
 #include "vmm/vm.h"
 
@@ -160,36 +159,19 @@ static enum exit_action crash_unsupported(struct vcpu *vcpu, const struct vm_exi
 			  b[3], b[4], b[5], b[6], b[7], (unsigned long long)exit->rip);
 }
 
-static enum decoder_mode code_mode(struct vcpu *vcpu, const struct virt_segment *cs)
-{
-	if (cs->attributes & VIRT_SEGMENT_L && virt_ops->register_read(&vcpu->virt, VIRT_EFER) & EFER_LMA)
-		return DECODER_64;
-	return cs->attributes & VIRT_SEGMENT_DB ? DECODER_32 : DECODER_16;
-}
-
-struct code {
-	uint8_t bytes[GUEST_LINEAR_FETCH_SIZE];
-	size_t size;
-};
-
 /* The next page is only touched for an instruction that goes on there. STATUS_DENIED: fetching it faults. */
-static enum status fetch_and_decode(struct vcpu *vcpu, uint64_t linear, enum decoder_mode mode, struct code *code,
-				    struct instruction *instruction, struct guest_linear_fault *fault)
+static enum status fetch_and_decode(struct vcpu *vcpu, uint64_t rip, struct guest_linear_code *code, struct instruction *instruction,
+				    struct guest_linear_fault *fault)
 {
-	size_t more;
-	enum status status = guest_linear_fetch(vcpu, gva(linear), code->bytes, sizeof(code->bytes), &code->size, fault);
+	enum status status = guest_linear_fetch(vcpu, rip, code, fault);
 
 	if (status != STATUS_OK)
 		return status;
-	status = decoder_decode(code->bytes, code->size, mode, instruction);
+	status = decoder_decode(code->bytes, code->size, code->mode, instruction);
 	if (likely(status != STATUS_TRUNCATED))
 		return status;
-	status = guest_linear_fetch(vcpu, gva(linear + code->size), code->bytes + code->size, sizeof(code->bytes) - code->size, &more,
-				    fault);
-	if (status != STATUS_OK)
-		return status;
-	code->size += more;
-	return decoder_decode(code->bytes, code->size, mode, instruction);
+	status = guest_linear_fetch_more(vcpu, code, fault);
+	return status == STATUS_OK ? decoder_decode(code->bytes, code->size, code->mode, instruction) : status;
 }
 
 static enum exit_action inject(struct vcpu *vcpu, const struct guest_linear_fault *fault)
@@ -213,24 +195,17 @@ static enum exit_action skip(struct vcpu *vcpu, const struct vm_exit *exit, unsi
 
 static enum exit_action emulate_access(struct vcpu *vcpu, const struct vm_exit *exit)
 {
-	struct access access;
+	struct access access = {.vcpu = vcpu, .exit = exit};
+	struct guest_linear_code code;
 	struct instruction instruction;
-	struct virt_segment cs;
-	struct code code;
 	bool finished;
 
-	virt_ops->segment_read(&vcpu->virt, VIRT_CS, &cs);
-	enum decoder_mode mode = code_mode(vcpu, &cs);
-	access.vcpu = vcpu;
-	access.exit = exit;
-	access.long_mode_code = mode == DECODER_64;
-	access.refused = false;
-	uint64_t linear = mode == DECODER_64 ? exit->rip : (uint32_t)(cs.base + exit->rip);
-	enum status status = fetch_and_decode(vcpu, linear, mode, &code, &instruction, &access.fault);
+	enum status status = fetch_and_decode(vcpu, exit->rip, &code, &instruction, &access.fault);
 	if (status == STATUS_DENIED)
 		return inject(vcpu, &access.fault);
 	if (status != STATUS_OK)
 		return crash_unsupported(vcpu, exit, code.bytes, code.size);
+	access.long_mode_code = code.mode == DECODER_64;
 	if (emulate(&instruction, &ops, &access, &finished) != STATUS_OK)
 		return access.refused ? crash_unmapped(vcpu, exit, access.refused_at.value) : inject(vcpu, &access.fault);
 	return finished ? skip(vcpu, exit, instruction.length) : EXIT_RESUME;

@@ -4,22 +4,27 @@
 #include "vmm/vm.h"
 
 /* IN of 1 or 2 bytes leaves the rest of RAX alone, of 4 bytes clears the upper half. */
-static uint64_t merge_rax(uint64_t rax, uint64_t value, unsigned size)
+static always_inline void set_rax(uint64_t *rax, uint64_t value, unsigned size)
 {
-	return size == 4 ? (uint32_t)value : (rax & ~size_mask(size)) | (value & size_mask(size));
+	if (size == 1)
+		*rax = (*rax & ~(uint64_t)0xff) | (uint8_t)value;
+	else if (size == 2)
+		*rax = (*rax & ~(uint64_t)0xffff) | (uint16_t)value;
+	else
+		*rax = (uint32_t)value;
 }
 
-static void port_read(struct vcpu *vcpu, uint16_t port, unsigned size, uint64_t *value)
+static always_inline void port_read(struct vcpu *vcpu, uint16_t port, unsigned size, uint64_t *value)
 {
 	struct vm *vm = vcpu->vm;
 
 	spinlock_lock(&vm->device_lock);
-	if (io_bus_read(&vm->buses[IO_SPACE_PORT], vcpu, port, size, value) != STATUS_OK)
-		*value = size_mask(size);
+	/* Where nothing answers the bus floats: all ones. */
+	(void)io_bus_read(&vm->buses[IO_SPACE_PORT], vcpu, port, size, value);
 	spinlock_unlock(&vm->device_lock);
 }
 
-static void port_write(struct vcpu *vcpu, uint16_t port, unsigned size, uint64_t value)
+static always_inline void port_write(struct vcpu *vcpu, uint16_t port, unsigned size, uint64_t value)
 {
 	struct vm *vm = vcpu->vm;
 
@@ -29,7 +34,7 @@ static void port_write(struct vcpu *vcpu, uint16_t port, unsigned size, uint64_t
 	spinlock_unlock(&vm->device_lock);
 }
 
-static bool string_element(struct vcpu *vcpu, const struct vm_exit *exit, uint64_t linear)
+static no_inline bool string_element(struct vcpu *vcpu, const struct vm_exit *exit, uint64_t linear)
 {
 	struct guest_linear_fault fault;
 	uint64_t value = 0;
@@ -62,7 +67,7 @@ static uint64_t advance(uint64_t value, int64_t step, unsigned address_size)
 }
 
 /* INS and OUTS, one element an exit: a repeated one comes back here until RCX is used up, so interrupts get through. */
-static enum exit_action string_io(struct vcpu *vcpu, const struct vm_exit *exit)
+static no_inline enum exit_action string_io(struct vcpu *vcpu, const struct vm_exit *exit)
 {
 	uint64_t *gpr = vcpu->virt.gpr;
 	unsigned index = exit->io.in ? GPR_RDI : GPR_RSI;
@@ -89,7 +94,7 @@ enum exit_action exit_io(struct vcpu *vcpu, const struct vm_exit *exit)
 		return string_io(vcpu, exit);
 	if (exit->io.in) {
 		port_read(vcpu, exit->io.port, exit->io.size, &value);
-		gpr[GPR_RAX] = merge_rax(gpr[GPR_RAX], value, exit->io.size);
+		set_rax(&gpr[GPR_RAX], value, exit->io.size);
 	} else {
 		port_write(vcpu, exit->io.port, exit->io.size, gpr[GPR_RAX] & size_mask(exit->io.size));
 	}

@@ -139,14 +139,13 @@ static no_inline bool apply(struct scheduler_cpu *cpu, struct vcpu *vcpu, const 
 static bool handle_exit(struct virt_vcpu *virt, const struct vm_exit *exit)
 {
 	struct vcpu *vcpu = vcpu_of(virt);
-	struct scheduler_cpu *cpu = vcpu->scheduler;
 	enum exit_action action = exit_dispatch(vcpu, exit);
 
 	if (likely(action == EXIT_SKIP))
 		virt_ops->skip_instruction(virt, exit);
-	else if (!apply(cpu, vcpu, exit, action))
+	else if (!apply(vcpu->scheduler, vcpu, exit, action))
 		return false;
-	return may_enter(cpu, vcpu);
+	return may_enter(vcpu->scheduler, vcpu);
 }
 
 void scheduler_run_vcpu(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_t slice_end)

@@ -100,7 +100,7 @@ void vmx_skip_instruction(struct virt_vcpu *vcpu, const struct vm_exit *exit)
 	uint64_t next = exit->rip + exit->instruction_length;
 
 	/* Outside 64-bit mode RIP wraps at 4 GiB, and an entry with a longer one fails. */
-	if (unlikely(next >> 32 != exit->rip >> 32) && !(vcpu->backend->entry_controls & ENTRY_IA32E_GUEST))
+	if (unlikely((next ^ exit->rip) >> 32) && !(vcpu->backend->entry_controls & ENTRY_IA32E_GUEST))
 		next = (uint32_t)next;
 	vmcs_write_natural(VMCS_GUEST_RIP, next);
 	end_interrupt_shadow(vmcs_read_natural(VMCS_GUEST_RFLAGS));

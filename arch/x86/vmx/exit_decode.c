@@ -46,10 +46,10 @@ static void decode_io(struct vm_exit *exit)
 	exit->io.size = (uint8_t)(bits_get(q, 2, 0) + 1);
 	exit->io.in = q & BIT(3);
 	exit->io.string = q & BIT(4);
-	exit->io.repeat = q & BIT(5);
-	exit->io.port = (uint16_t)bits_get(q, 31, 16);
+	exit->io.port = (uint16_t)(q >> 16);
 	if (likely(!exit->io.string))
 		return;
+	exit->io.repeat = q & BIT(5);
 	uint32_t info = vmcs_read_32(VMCS_DATA_INSTRUCTION_INFO);
 	exit->io.linear_address = vmcs_read_natural(VMCS_DATA_GUEST_LINEAR_ADDRESS);
 	exit->io.address_size = (uint8_t)(2u << bits_get(info, 9, 7));
@@ -214,10 +214,10 @@ static always_inline void decode(struct virt_vcpu *vcpu, struct vm_exit *exit)
 		return;
 	if (row->flags & HAS_QUALIFICATION)
 		exit->qualification = vmcs_read_natural(VMCS_DATA_EXIT_QUALIFICATION);
-	if (row->decode)
-		row->decode(exit);
 	if (row->flags & MAY_INTERRUPT_DELIVERY)
 		vmx_requeue_event(vcpu);
+	if (row->decode)
+		row->decode(exit);
 }
 
 bool vmx_after_exit(struct virt_vcpu *vcpu)

@@ -40,9 +40,9 @@ extern const char guest_name[];
 extern const struct multiboot_information *guest_information;
 
 /* print.c */
+void guest_print_init(void);
 void guest_print(const char *format, ...) __attribute__((format(printf, 1, 2))); /* %s %c %u %x %llu %llx %016llx */
 
-/* verdict.c */
 /** guest_check() - counts a failure and says what it was, unless @good. */
 #define guest_check(good, ...) ((good) ? (void)0 : guest_fail(__VA_ARGS__))
 void guest_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -70,6 +70,7 @@ int guest_try(void (*code)(uint64_t first, uint64_t second), uint64_t first, uin
 
 void guest_start(uint32_t magic, uint32_t information)
 {
+	guest_print_init();
 	guest_interrupts_init();
 	guest_check(magic == MULTIBOOT_BOOTLOADER_MAGIC, "EAX is %x at the start, no Multiboot loader's", magic);
 	guest_information = (const struct multiboot_information *)(uint64_t)information;

@@ -11,7 +11,7 @@ global idt_raise_nmi
 global idt_raise_machine_check
 
 STUB_SIZE equ 16
-ERROR_CODE_MASK equ 0x00227d00         ; EXCEPTION_ERROR_CODE_MASK of arch/x86/exception.h
+%assign ERROR_CODE_MASK 0x00227d00     ; EXCEPTION_ERROR_CODE_MASK of arch/x86/exception.h
 VECTOR_NMI equ 2
 VECTOR_MACHINE_CHECK equ 18
 

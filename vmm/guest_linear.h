@@ -41,7 +41,8 @@ must_check enum status guest_linear_translate(struct vcpu *vcpu, gva_t address, 
  * Return: STATUS_OK; STATUS_DENIED and *@fault (memory that is not RAM: #GP).
  */
 must_check enum status guest_linear_read(struct vcpu *vcpu, gva_t address, void *buffer, size_t size, struct guest_linear_fault *fault);
-must_check enum status guest_linear_write(struct vcpu *vcpu, gva_t address, const void *buffer, size_t size, struct guest_linear_fault *fault);
+must_check enum status guest_linear_write(struct vcpu *vcpu, gva_t address, const void *buffer, size_t size,
+					  struct guest_linear_fault *fault);
 /** guest_linear_check() - whether such an access would succeed. */
 must_check enum status guest_linear_check(struct vcpu *vcpu, gva_t address, size_t size, bool write, struct guest_linear_fault *fault);
 
@@ -59,7 +60,8 @@ struct guest_linear_code {
  * next page, for an instruction that goes on there.
  * Return: STATUS_OK; STATUS_DENIED and *@fault.
  */
-must_check enum status guest_linear_fetch(struct vcpu *vcpu, uint64_t rip, struct guest_linear_code *code, struct guest_linear_fault *fault);
+must_check enum status guest_linear_fetch(struct vcpu *vcpu, uint64_t rip, struct guest_linear_code *code,
+					  struct guest_linear_fault *fault);
 must_check enum status guest_linear_fetch_more(struct vcpu *vcpu, struct guest_linear_code *code, struct guest_linear_fault *fault);
 
 /** guest_linear_inject() - the guest gets the exception at its next entry. */

@@ -10,7 +10,7 @@ GUEST_CFLAGS := -std=c11 -O2 -g $(WARNINGS) -I$(GUEST_DIRECTORY) -MMD -MP -ffree
 	-fno-tree-loop-distribute-patterns
 
 .PHONY: test-guests
-test-guests: $(GUEST_NAMES:%=$(GUEST_BUILD)/%.elf) $(GUEST_NAMES:%=$(GUEST_BUILD)/%.elf32)
+test-guests: $(GUEST_NAMES:%=$(GUEST_BUILD)/%.elf) $(GUEST_NAMES:%=$(GUEST_BUILD)/%.elf32) $(GUEST_BUILD)/bench_initrd.img
 
 $(GUEST_BUILD)/%.o: $(GUEST_DIRECTORY)/%.c $(GUEST_DIRECTORY)/guests.mk
 	@mkdir -p $(@D)
@@ -29,3 +29,9 @@ $(GUEST_BUILD)/%.elf32: $(GUEST_BUILD)/%.elf
 
 .SECONDARY: $(GUEST_RUNTIME) $(GUEST_NAMES:%=$(GUEST_BUILD)/%.o)
 -include $(wildcard $(GUEST_BUILD)/*.d $(GUEST_BUILD)/runtime/*.d)
+
+# Linux boots to it and no further: an initial RAM disk of one program, for scripts/bench.
+$(GUEST_BUILD)/bench_initrd.img: $(GUEST_DIRECTORY)/linux/bench_init.c $(GUEST_DIRECTORY)/guests.mk
+	@mkdir -p $(GUEST_BUILD)/initrd/dev
+	$(CC) -std=gnu11 -O2 -static $(WARNINGS) -o $(GUEST_BUILD)/initrd/init $<
+	(cd $(GUEST_BUILD)/initrd && find . -print0 | LC_ALL=C sort -z | cpio --quiet --null -o -H newc --reproducible --owner=0:0) | gzip -9n > $@

@@ -77,8 +77,8 @@ static uint8_t rtc_read(uint8_t index)
 /* The TSC at the next change of the seconds; @slack: how far it may be off. */
 static uint64_t next_second(uint64_t *slack)
 {
-	uint8_t now = rtc_read(RTC_SECONDS);
 	uint64_t before = rdtsc();
+	uint8_t now = rtc_read(RTC_SECONDS);
 
 	for (;;) {
 		uint8_t seconds = rtc_read(RTC_SECONDS);
@@ -96,7 +96,8 @@ static void compare_rtc(void)
 {
 	uint64_t hertz = tsc_hertz(), slack = 0, start = next_second(&slack), length = next_second(&slack) - start;
 
-	guest_print("timekeeping: RTC second %llu ticks of %llu\n", (unsigned long long)length, (unsigned long long)hertz);
+	guest_print("timekeeping: RTC second %llu ticks of %llu, between %llu more and less\n", (unsigned long long)length,
+		    (unsigned long long)hertz, (unsigned long long)slack);
 	slack += hertz / 100;
 	guest_check(length + slack >= hertz && length <= hertz + slack, "a second of the RTC has %llu ticks, %llu expected",
 		    (unsigned long long)length, (unsigned long long)hertz);

@@ -120,6 +120,13 @@ bool guest_memory_is_ram(const struct guest_memory *memory, gpa_t address, uint6
 	return false;
 }
 
+void *guest_memory_find_page(const struct guest_memory *memory, gpa_t address)
+{
+	(void)memory;
+	(void)address;
+	return NULL;
+}
+
 void *guest_memory_pointer(const struct guest_memory *memory, gpa_t address, uint64_t length)
 {
 	if (!guest_memory_is_ram(memory, address, length) || (address.value & 0xfff) + length > PAGE_SIZE)

@@ -124,7 +124,7 @@ static void take_prefix(struct decoder *d, uint8_t byte)
 	case 0x67: d->address_size = other_address_size[d->mode]; break;
 	case 0xf2:
 	case 0xf3: d->out->repeat = true; break;
-	default: break; /* LOCK: nothing to add, the device lock is held */
+	default: break; /* LOCK: means nothing to a device */
 	}
 }
 

@@ -86,7 +86,7 @@ uint64_t emulate_arithmetic(enum instruction_operation operation, uint64_t a, ui
 	case INSTRUCTION_AND:
 	case INSTRUCTION_TEST: result = a & b; flags = flags_of_result(result, size); break;
 	case INSTRUCTION_NOT: return ~a & size_mask(size);
-	default: return bit_operation(operation, a, b, size, rflags);
+	default: return bit_operation(operation, a, b, size, rflags) & size_mask(size);
 	}
 	*rflags = (*rflags & ~defined) | (flags & defined);
 	return result & size_mask(size);

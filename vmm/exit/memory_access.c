@@ -155,8 +155,8 @@ static enum exit_action crash_unsupported(struct vcpu *vcpu, const struct vm_exi
 
 	for (size_t i = 0; i < size && i < sizeof(b); i++)
 		b[i] = bytes[i];
-	return exit_crash(vcpu, "unsupported instruction (%02x %02x %02x %02x %02x %02x %02x %02x) on device memory at rip 0x%llx", b[0], b[1], b[2],
-			  b[3], b[4], b[5], b[6], b[7], (unsigned long long)exit->rip);
+	return exit_crash(vcpu, "unsupported instruction (%02x %02x %02x %02x %02x %02x %02x %02x) on device memory at rip 0x%llx",
+			  b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], (unsigned long long)exit->rip);
 }
 
 /* The next page is only touched for an instruction that goes on there. STATUS_DENIED: fetching it faults. */

@@ -1,0 +1,83 @@
+"""Machines of all sorts: two processors, without VMX, without EPT."""
+
+import re
+
+import pytest
+from machine import TEST_GUESTS, Machine, make_medium
+
+CONFIGURATION = """\
+[host]
+version = 1
+console = serial:com1,115200
+console = fb
+[vm hello]
+memory = 16M
+boot = multiboot
+kernel = guests/hello.elf
+testdev = yes
+"""
+FILES = {"guests/hello.elf": TEST_GUESTS / "hello.elf"}
+
+# Rig, options of scripts/emu, and what the reason must name.
+WITHOUT = {
+    "qemu": ("qemu", [], r"VMX"),
+    "bochs-amd": ("bochs", ["--model", "phenom_8650_toliman"], r"VMX"),
+    "bochs-no-ept": ("bochs", ["--model", "core2_penryn_t9600"], r"EPT"),
+}
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    return make_medium(tmp_path_factory.mktemp("hosts"), CONFIGURATION, FILES)
+
+
+@pytest.fixture(scope="module", params=WITHOUT)
+def poor(request, image):
+    rig, options, reason = WITHOUT[request.param]
+    with Machine(image, *options, rig=rig) as machine:
+        machine.wait_up()
+        machine.reason = reason
+        yield machine
+
+
+def test_the_prompt_comes_without_virtualization_and_says_why(poor):
+    assert re.search(rf"VMs cannot run: .*{poor.reason}", poor.command("dmesg")), poor.tail()
+    assert re.search(r"vm hello: not started", poor.command("dmesg"))
+    assert "vm hello: started" not in poor.text
+
+
+def test_the_report_names_what_is_missing(poor):
+    assert re.search(poor.reason, poor.command("report")), poor.tail()
+
+
+def test_the_machine_can_be_looked_at(poor):
+    assert len(re.findall(r"^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7] ", poor.command("pci"), re.M)) >= 3
+    assert re.search(r"^ *0 +0 +online", poor.command("cpu"), re.M)
+
+
+def test_the_machine_powers_off(poor):
+    poor.send("poweroff\r")
+    assert poor.wait_end() == 0, poor.tail()
+
+
+def test_two_processors_are_up_and_in_vmx_operation(image):
+    with Machine(image, "--cpus", 2) as machine:
+        assert machine.wait_up()[0] == 2
+        assert machine.wait_stopped("hello") == "exit 1"
+        rows = re.findall(r"^ *(\d+) +(\d+) +online +on ", machine.command("cpu"), re.M)
+        assert [row[0] for row in rows] == ["0", "1"] and rows[0][1] != rows[1][1], machine.tail()
+        machine.send("poweroff\r")
+        assert machine.wait_end() == 0, machine.tail()
+
+
+def test_many_processors_on_qemu(image):
+    with Machine(image, "--cpus", 8, rig="qemu") as machine:
+        assert machine.wait_up()[0] == 8
+        assert len(re.findall(r"^ *\d+ +\d+ +online", machine.command("cpu"), re.M)) == 8
+
+
+def test_the_machine_restarts(image):
+    with Machine(image, rig="qemu") as machine:
+        machine.wait_up()
+        machine.send("reboot-host\r")
+        machine.wait_up()

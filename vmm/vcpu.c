@@ -2,7 +2,6 @@
 
 #include "arch/x86/clock.h"
 #include "arch/x86/exception.h"
-#include "arch/x86/insn.h"
 #include "arch/x86/pcpu.h"
 
 static vcpu_kick_handler kick_handler;
@@ -49,8 +48,7 @@ void vcpu_inject_general_protection(struct vcpu *vcpu)
 
 void vcpu_inject_page_fault(struct vcpu *vcpu, uint64_t address, uint32_t error_code)
 {
-	/* CR2 is not switched at every entry: it lives in the CPU while the vCPU is loaded. */
-	insn_write_cr2(address);
+	virt_ops->register_write(&vcpu->virt, VIRT_CR2, address);
 	virt_ops->inject_exception(&vcpu->virt, EXCEPTION_PF, true, error_code);
 }
 

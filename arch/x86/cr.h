@@ -64,6 +64,7 @@
 #define DR6_FIXED 0xffff0ff0ull
 #define DR6_BS BIT(14)
 #define DR7_FIXED BIT(10)
+#define DR7_GD BIT(13)
 
 #define XCR0_X87 BIT(0)
 #define XCR0_SSE BIT(1)

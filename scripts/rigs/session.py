@@ -19,7 +19,7 @@ PANIC_GRACE = 3.0  # seconds for the dump that follows a panic's first line
 PR_SET_PDEATHSIG = 1
 
 # A guest's own text comes with its name in front and is not the host's panic.
-PANIC = re.compile(r"^(?!\([^)\n]*\) ).*trivet: panic:", re.M)
+PANIC = re.compile(r"^(?!(?:[^\n]*\x1b\[K)?\([^)\n]*\) ).*trivet: panic:", re.M)
 
 
 # How OVMF clears the screen; nothing else pads its numbers like this.

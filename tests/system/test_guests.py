@@ -36,6 +36,7 @@ CHECKS = {
     "clocks": ("timekeeping", "", PASS),
     "cpuid": ("cpuid_check", "", PASS),
     "mmio": ("mmio_forms", "", PASS),
+    "devices": ("device_sweep", "", PASS),
     "fpu-a": ("fpu_state", "1", PASS),
     "fpu-b": ("fpu_state", "2", PASS),
     "flood": ("uart_flood", "", PASS),

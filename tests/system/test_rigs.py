@@ -111,6 +111,7 @@ def test_a_guest_cannot_fake_a_panic():
     assert session.PANIC.search("[    1.000000] trivet: panic: page pool\n")
     assert session.PANIC.search("half a line trivet: panic: page pool\n")
     assert not session.PANIC.search("(linux) trivet: panic: no\n")
+    assert not session.PANIC.search("\x1b[Ktrivet> \x1b[K(linux) trivet: panic: no\n")
 
 
 @pytest.mark.parametrize("step", [1, 3, 100])

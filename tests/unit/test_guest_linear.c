@@ -501,12 +501,12 @@ static void test_injection(void **state)
 	guest_linear_inject(&fake_guest.vcpu, &(struct guest_linear_fault){EXCEPTION_PF, true, 7, 0x1234});
 	assert_int_equal(fixture_injected.vector, EXCEPTION_PF);
 	assert_int_equal(fixture_injected.error_code, 7);
-	assert_int_equal(fake_cr2, 0x1234);
+	assert_int_equal(fake_guest.registers[VIRT_CR2], 0x1234);
 	guest_linear_inject(&fake_guest.vcpu, &(struct guest_linear_fault){EXCEPTION_GP, true, 0, 0x5678});
 	assert_int_equal(fixture_injected.vector, EXCEPTION_GP);
 	assert_true(fixture_injected.has_error_code);
 	assert_int_equal(fixture_injected.error_code, 0);
-	assert_int_equal(fake_cr2, 0x1234);
+	assert_int_equal(fake_guest.registers[VIRT_CR2], 0x1234);
 }
 
 int main(void)

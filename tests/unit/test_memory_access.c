@@ -266,7 +266,7 @@ static void test_instruction_over_a_border(void **state)
 	fake_guest.ram[0x9000] = 0x08;
 	assert_int_equal(exit_nested_fault(&fake_guest.vcpu, &exit), EXIT_INJECT);
 	assert_int_equal(fixture_injected.vector, EXCEPTION_PF);
-	assert_int_equal(fake_cr2, CODE + 0x1000);
+	assert_int_equal(fake_guest.registers[VIRT_CR2], CODE + 0x1000);
 	assert_int_equal(device.reads, 0);
 	fixture_map_64(CODE + 0x1000, 0x9000, TABLE_P);
 	assert_int_equal(exit_nested_fault(&fake_guest.vcpu, &exit), EXIT_SKIP);
@@ -285,7 +285,7 @@ static void test_code_page_gone(void **state)
 	assert_int_equal(exit_nested_fault(&fake_guest.vcpu, &exit), EXIT_INJECT);
 	assert_int_equal(fixture_injected.vector, EXCEPTION_PF);
 	assert_int_equal(fixture_injected.error_code, 0x10);
-	assert_int_equal(fake_cr2, CODE + 0x1000);
+	assert_int_equal(fake_guest.registers[VIRT_CR2], CODE + 0x1000);
 }
 
 static void test_16_bit_code(void **state)
@@ -360,7 +360,7 @@ static void test_string_that_faults(void **state)
 	assert_int_equal(RUN(DEVICE, 0xf3, 0xa4), EXIT_INJECT);
 	assert_int_equal(fixture_injected.vector, EXCEPTION_PF);
 	assert_int_equal(fixture_injected.error_code, 3);
-	assert_int_equal(fake_cr2, DATA + 8);
+	assert_int_equal(fake_guest.registers[VIRT_CR2], DATA + 8);
 	assert_int_equal(*gpr(GPR_RCX), 5);
 	assert_int_equal(*gpr(GPR_RSI), WINDOW);
 	assert_int_equal(*gpr(GPR_RDI), DATA + 8);

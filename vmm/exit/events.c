@@ -16,6 +16,9 @@ enum exit_action exit_exception(struct vcpu *vcpu, const struct vm_exit *exit)
 		/* DR6 stays in the CPU while the vCPU is loaded. The exit leaves it as it was and tells the new bits in the qualification; "Debug Exceptions". */
 		uint64_t dr6 = insn_read_dr6();
 		insn_write_dr6((dr6 & ~BITS(3, 0)) | (exit->qualification & (BITS(3, 0) | BITS(14, 13))));
+		/* The CPU clears GD when it delivers the exception, but not when an entry injects it. */
+		uint64_t dr7 = virt_ops->register_read(&vcpu->virt, VIRT_DR7);
+		virt_ops->register_write(&vcpu->virt, VIRT_DR7, dr7 & ~DR7_GD);
 	}
 	virt_ops->inject_exception(&vcpu->virt, exit->exception.vector, exit->exception.has_error_code, exit->exception.error_code);
 	return EXIT_INJECT;

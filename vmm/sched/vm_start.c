@@ -75,6 +75,8 @@ enum status vm_start(const struct vm_config *config)
 	status = scheduler_call(vm->vcpus[0], load_guest, &request);
 	if (status == STATUS_OK)
 		status = request.status;
+	else
+		log_error("vm %s: CPU %u does not answer: %s", config->name, vm->vcpus[0]->pcpu_index, status_name(status));
 	if (status != STATUS_OK) {
 		remove_vcpus(vm, vm->vcpu_count);
 		vm_destroy(vm);

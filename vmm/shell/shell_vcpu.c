@@ -34,7 +34,7 @@ static void capture_state(struct vcpu *vcpu)
 	for (unsigned i = 0; i < array_count(registers); i++)
 		capture_print("%-6s %016llx%s", registers[i].name, (unsigned long long)read_register(vcpu, registers[i].number),
 			      i % 4 == 3 ? "\n" : "  ");
-	capture_print("%-6s %016llx  %-6s %016llx\n", "cr2", (unsigned long long)vcpu->virt.cr2, "xcr0",
+	capture_print("%-6s %016llx  %-6s %016llx\n", "cr2", (unsigned long long)virt_ops->register_read(&vcpu->virt, VIRT_CR2), "xcr0",
 		      (unsigned long long)vcpu->virt.xcr0);
 }
 

@@ -62,8 +62,9 @@ static void dump_registers(struct virt_vcpu *vcpu, virt_print print)
 	print("  rip %016llx  rflags %08llx  dr7 %08llx  efer %llx\n", (unsigned long long)vmcs_read_natural(VMCS_GUEST_RIP),
 	      (unsigned long long)vmcs_read_natural(VMCS_GUEST_RFLAGS), (unsigned long long)vmcs_read_natural(VMCS_GUEST_DR7),
 	      (unsigned long long)vmcs_read_64(VMCS_GUEST_EFER));
-	print("  cr0 %08llx (guest sees %08llx)  cr3 %016llx  cr4 %08llx (guest sees %08llx)\n", (unsigned long long)vmcs_read_natural(VMCS_GUEST_CR0),
-	      (unsigned long long)vmx_register_read(vcpu, VIRT_CR0), (unsigned long long)vmcs_read_natural(VMCS_GUEST_CR3),
+	print("  cr0 %08llx (guest sees %08llx)  cr2 %016llx  cr3 %016llx  cr4 %08llx (guest sees %08llx)\n", (unsigned long long)vmcs_read_natural(VMCS_GUEST_CR0),
+	      (unsigned long long)vmx_register_read(vcpu, VIRT_CR0), (unsigned long long)vmx_register_read(vcpu, VIRT_CR2),
+	      (unsigned long long)vmcs_read_natural(VMCS_GUEST_CR3),
 	      (unsigned long long)vmcs_read_natural(VMCS_GUEST_CR4), (unsigned long long)vmx_register_read(vcpu, VIRT_CR4));
 }
 

@@ -48,6 +48,8 @@ uint64_t vmx_register_read(struct virt_vcpu *vcpu, enum virt_register name)
 {
 	(void)vcpu;
 	switch (name) {
+	case VIRT_CR2: /* not switched by entries and exits: it stays in the CPU while the vCPU is loaded */
+		return insn_read_cr2();
 	case VIRT_CR0:
 		return control_register_read(VMCS_GUEST_CR0, VMCS_CONTROL_CR0_SHADOW, VMCS_CONTROL_CR0_MASK);
 	case VIRT_CR4:
@@ -95,6 +97,9 @@ static void write_cr4(uint64_t value)
 void vmx_register_write(struct virt_vcpu *vcpu, enum virt_register name, uint64_t value)
 {
 	switch (name) {
+	case VIRT_CR2:
+		insn_write_cr2(value);
+		return;
 	case VIRT_CR0:
 		write_cr0(vcpu, value);
 		return;

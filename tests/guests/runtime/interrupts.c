@@ -56,6 +56,7 @@ void guest_interrupt(struct guest_frame *frame)
 		guest_fault_resume = 0;
 		return;
 	}
+	guest_print_init();
 	guest_fail("unexpected vector %u error %llx rip %llx cr2 %llx", (unsigned)frame->vector, (unsigned long long)frame->error_code,
 		   (unsigned long long)frame->rip, (unsigned long long)read_cr2());
 	guest_finish();

@@ -16,6 +16,7 @@ void guest_print_init(void)
 	out8(COM1 + 1, 0x00);
 	out8(COM1 + 3, 0x03); /* 8N1 */
 	out8(COM1 + 2, 0x07);
+	out8(COM1 + 4, 0x03); /* not looped back to itself */
 }
 
 static void put(char character)

@@ -1,5 +1,5 @@
 /*
- * Ticket spinlock: fair, and it remembers its owner. Interrupts must be off while it is held (the hypervisor only turns
+ * Ticket spinlock: fair. Interrupts must be off while it is held (the hypervisor only turns
  * them on to idle), so one flavour is enough. The order in which locks may nest stands in docs/locking.md.
  */
 #pragma once

@@ -100,7 +100,7 @@ static void one_msr(void)
 		guest_try(write_msr, msr, choice & 1ull << 21 ? value & 0xffffffff : value);
 }
 
-/* Pending interrupts of any vector come in between; those below 32 count as exceptions and are taken as well. */
+/* Pending interrupts come in between, of any vector: a wrongly set up 8259 can give those of exceptions too. */
 static void repeat(void (*one)(void))
 {
 	for (unsigned i = 0; i < ROUNDS; i++) {
@@ -112,10 +112,7 @@ static void repeat(void (*one)(void))
 
 void guest_main(void)
 {
-	for (unsigned vector = 0; vector < 256; vector++) {
-		if (vector != UNDEFINED_OPCODE && vector != GENERAL_PROTECTION && vector != PAGE_FAULT && vector != 8 && (vector < 10 || vector > 14))
-			guest_handle(vector, ignore);
-	}
+	guest_interrupts_ignore();
 	/* The UART in loop-back: nothing of this reaches the console. */
 	out8(COM1 + 4, 0x10);
 	repeat(one_port);
@@ -124,6 +121,10 @@ void guest_main(void)
 	repeat(one_pci);
 	wrmsr(MSR_APIC_BASE, (rdmsr(MSR_APIC_BASE) & ~0xfffull) | 0x800);
 	wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | 0xc00);
-	repeat(one_msr);
+	/* Refused writes are exceptions. Interrupts stay off from here, but an NMI may come. */
+	guest_interrupts_init();
+	guest_handle(2, ignore);
+	for (unsigned i = 0; i < ROUNDS; i++)
+		one_msr();
 	guest_print_init();
 }

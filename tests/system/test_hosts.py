@@ -81,3 +81,40 @@ def test_the_machine_restarts(image):
         machine.wait_up()
         machine.send("reboot-host\r")
         machine.wait_up()
+
+
+def test_the_lines_that_scripts_rely_on(image):
+    """INTERFACE.md's fixed lines, to the letter."""
+    with Machine(image) as machine:
+        machine.wait_up()
+        machine.wait_stopped("hello")
+        machine.command("list")
+        lines = machine.lines()
+    for wanted in (r"\[ *\d+\.\d{6}\] info: trivet \d+\.\d+\.\d+: up, 1 CPUs, \d+ MiB", r"\[ *\d+\.\d{6}\] info: vm hello: started",
+                   r"\(hello\) hello from hello", r"\[ *\d+\.\d{6}\] info: vm hello: stopped \(exit 1\)"):
+        assert sum(1 for line in lines if re.fullmatch(wanted, line)) == 1, (wanted, lines)
+
+
+def test_when_all_vms_have_stopped_the_machine_powers_off(tmp_path):
+    text = CONFIGURATION.replace("console = fb\n", "when_all_stopped = poweroff\n")
+    with Machine(make_medium(tmp_path, text, FILES)) as machine:
+        assert machine.wait_end(120) == 0, machine.tail()
+        assert machine.wait_stopped("hello") == "exit 1"
+
+
+def test_the_log_level_and_help(image):
+    with Machine(image, rig="qemu") as machine:
+        machine.wait_up()
+        assert re.search(r"list", machine.command("help list"))
+        machine.command("log error")
+        machine.command("log info")
+        assert len(machine.command("log shout").splitlines()) >= 2
+
+
+def test_a_guest_has_memory_above_4_gib(tmp_path):
+    text = CONFIGURATION.replace("hello", "memory_pattern").replace("16M", "3200M")
+    image = make_medium(tmp_path, text, {"guests/memory_pattern.elf": TEST_GUESTS / "memory_pattern.elf"})
+    with Machine(image, "--memory", 4096) as machine:
+        machine.wait_up()
+        assert machine.wait_stopped("memory_pattern", 200) == "exit 1", machine.tail()
+        assert "memory_pattern: 100000000 to 108000000 checked" in machine.text

@@ -108,6 +108,13 @@ bool vm_start_announce_stopped(void)
 	return any;
 }
 
+uint64_t vm_start_first_entry_ticks(const struct vm *vm)
+{
+	uint64_t first = vm->vcpus[0]->first_entry_tsc;
+
+	return first ? first - boot_information->entry_tsc : 0;
+}
+
 bool vm_start_any_running(void)
 {
 	return running != 0;

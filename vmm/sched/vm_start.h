@@ -7,6 +7,8 @@
 #include "lib/status.h"
 #include "vmm/config.h"
 
+struct vm;
+
 /** vm_start_init() - what VMs are started with; both lent for ever. @cpus: bit per CPU index that may run vCPUs, not 0. */
 void vm_start_init(const struct boot_info *info, uint64_t cpus);
 
@@ -23,6 +25,9 @@ must_check enum status vm_start(const struct vm_config *config);
  * Return: whether one was announced.
  */
 bool vm_start_announce_stopped(void);
+
+/** vm_start_first_entry_ticks() - TSC ticks from the loader's leaving the firmware to @vm's first entry; 0 before it. */
+uint64_t vm_start_first_entry_ticks(const struct vm *vm);
 
 /** vm_start_any_running() - a VM was started and has not been announced as stopped. */
 bool vm_start_any_running(void);

@@ -16,6 +16,11 @@ static void row_mib(report_print print, const char *name, uint64_t bytes)
 	print("  %-24s %llu MiB\n", name, (unsigned long long)(bytes / MIB));
 }
 
+static void row_kib(report_print print, const char *name, uint64_t bytes)
+{
+	print("  %-24s %llu KiB\n", name, (unsigned long long)(bytes / KIB));
+}
+
 static void row_present(report_print print, const char *name, bool present, const char *cost)
 {
 	report_row(print, name, present ? "yes" : "no", present || cost == NULL ? "" : cost);
@@ -54,8 +59,8 @@ static void report_memory(report_print print)
 	row_mib(print, "usable", page_pool_total_bytes());
 	row_mib(print, "free", page_pool_free_bytes());
 	row_mib(print, "guests", page_pool_owned_bytes(PAGE_OWNER_GUEST));
-	row_mib(print, "page tables", page_pool_owned_bytes(PAGE_OWNER_TABLE));
-	row_mib(print, "hypervisor", page_pool_owned_bytes(PAGE_OWNER_HYPERVISOR));
+	row_kib(print, "page tables", page_pool_owned_bytes(PAGE_OWNER_TABLE));
+	row_kib(print, "hypervisor", page_pool_owned_bytes(PAGE_OWNER_HYPERVISOR));
 }
 
 static void report_iommu(report_print print)

@@ -6,6 +6,7 @@
 #include "vmm/shell/arguments.h"
 #include "vmm/shell/capture.h"
 #include "vmm/shell/shell.h"
+#include "vmm/sched/vm_start.h"
 #include "vmm/vm.h"
 
 static const char *vcpu_state_name(enum vcpu_state state)
@@ -122,6 +123,7 @@ static void run_info(unsigned count, const char *const *arguments)
 	shell_print("kernel: %s, ramdisk: %s\ncommand line: %s\n", vm->config->kernel,
 		    vm->config->ramdisk[0] != '\0' ? vm->config->ramdisk : "none", vm->config->cmdline);
 	info_memory(vm);
+	shell_print("first entry %llu ticks after hand-off\n", (unsigned long long)vm_start_first_entry_ticks(vm));
 	for (uint32_t i = 0; i < vm->vcpu_count; i++)
 		info_vcpu(vm->vcpus[i]);
 	shell_print("console: %llu bytes sent\n", (unsigned long long)vm->console.output_total);

@@ -60,8 +60,8 @@ static const struct feature_row rows[CPU_FEATURE_COUNT] = {
 	[CPU_FEATURE_MONITOR] = {"MONITOR/MWAIT", "idle CPUs wait by HLT", LEAF_VERSION, 0, ECX, 3},
 	[CPU_FEATURE_RDRAND] = {"RDRAND", NULL, LEAF_VERSION, 0, ECX, 30},
 	[CPU_FEATURE_ARCH_CAPABILITIES] = {"ARCH_CAPABILITIES", NULL, LEAF_EXTENDED, 0, EDX, 29},
-	[CPU_FEATURE_VMX] = {"VMX", "virtual machines need VMX or SVM", LEAF_VERSION, 0, ECX, 5},
-	[CPU_FEATURE_SVM] = {"SVM", "virtual machines need VMX or SVM", LEAF_AMD_FEATURES, 0, ECX, 2},
+	[CPU_FEATURE_VMX] = {"VMX", "virtual machines cannot run", LEAF_VERSION, 0, ECX, 5},
+	[CPU_FEATURE_SVM] = {"SVM", NULL, LEAF_AMD_FEATURES, 0, ECX, 2},
 	[CPU_FEATURE_HYPERVISOR] = {"running under a hypervisor", NULL, LEAF_VERSION, 0, ECX, 31},
 	[CPU_FEATURE_HYBRID] = {"hybrid cores", NULL, LEAF_EXTENDED, 0, EDX, 15},
 };

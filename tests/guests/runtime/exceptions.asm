@@ -22,6 +22,11 @@ guest_vectors:
 %assign vector vector + 1
 %endrep
 
+; For interrupts of no interest, whatever their vector.
+global guest_ignore_interrupt
+guest_ignore_interrupt:
+	iretq
+
 save_registers:
 	push rax
 	push rcx

@@ -62,6 +62,8 @@ _Noreturn void guest_halt(void);
 
 typedef void (*guest_handler)(struct guest_frame *frame);
 void guest_interrupts_init(void);
+/** guest_interrupts_ignore() - every vector just returns, until guest_interrupts_init(); for tests that expect no exception. */
+void guest_interrupts_ignore(void);
 void guest_handle(unsigned vector, guest_handler handler);
 /** guest_try() - runs code(first, second); gives the vector of the fault that ended it, or NO_FAULT. */
 int guest_try(void (*code)(uint64_t first, uint64_t second), uint64_t first, uint64_t second);

@@ -13,6 +13,7 @@ struct gate {
 };
 
 extern const uint8_t guest_vectors[256][VECTOR_CODE_SIZE];
+extern const uint8_t guest_ignore_interrupt[];
 void guest_interrupt(struct guest_frame *frame);
 void guest_start(uint32_t magic, uint32_t information);
 void guest_try_call(void (*code)(uint64_t first, uint64_t second), uint64_t first, uint64_t second);
@@ -26,16 +27,24 @@ static int fault_vector;
 
 #define MULTIBOOT_BOOTLOADER_MAGIC 0x2badb002u
 
+static void set_gate(unsigned vector, uint64_t offset)
+{
+	idt[vector] = (struct gate){ (uint16_t)offset, CODE_SELECTOR, INTERRUPT_GATE, (uint16_t)(offset >> 16), (uint32_t)(offset >> 32), 0 };
+}
+
 void guest_interrupts_init(void)
 {
 	struct { uint16_t limit; uint64_t base; } __attribute__((packed)) pointer = { sizeof(idt) - 1, (uint64_t)idt };
 
-	for (unsigned i = 0; i < 256; i++) {
-		uint64_t offset = (uint64_t)guest_vectors[i];
-
-		idt[i] = (struct gate){ (uint16_t)offset, CODE_SELECTOR, INTERRUPT_GATE, (uint16_t)(offset >> 16), (uint32_t)(offset >> 32), 0 };
-	}
+	for (unsigned i = 0; i < 256; i++)
+		set_gate(i, (uint64_t)guest_vectors[i]);
 	__asm__ volatile("lidt %0" : : "m"(pointer));
+}
+
+void guest_interrupts_ignore(void)
+{
+	for (unsigned i = 0; i < 256; i++)
+		set_gate(i, (uint64_t)guest_ignore_interrupt);
 }
 
 void guest_handle(unsigned vector, guest_handler handler) { handlers[vector] = handler; }

@@ -9,6 +9,7 @@ enum sequence { SEQUENCE_NONE, SEQUENCE_ESCAPE, SEQUENCE_CONTROL, SEQUENCE_STRIN
 struct guest_line {
 	uint32_t id; /* 0: free */
 	enum sequence sequence;
+	uint8_t continuation; /* bytes that the UTF-8 character begun still wants */
 	size_t size;
 	char text[GUEST_LINE_SIZE];
 };
@@ -66,6 +67,19 @@ static enum sequence sequence_next(enum sequence sequence, uint8_t byte)
 	}
 }
 
+/* Bytes from 0x80 on pass only as parts of UTF-8 characters: alone, 0x80 to 0x9f are controls for an 8-bit terminal. */
+static bool utf8_allows(struct guest_line *line, uint8_t byte)
+{
+	if (byte < 0x80 || byte >= 0xc2) {
+		line->continuation = byte < 0xc2 || byte >= 0xf5 ? 0 : byte < 0xe0 ? 1 : byte < 0xf0 ? 2 : 3;
+		return byte < 0xf5;
+	}
+	if (byte >= 0xc0 || line->continuation == 0)
+		return false;
+	line->continuation--;
+	return true;
+}
+
 static void add_byte(struct guest_line *line, const char *name, uint8_t byte)
 {
 	/* A line end closes what a cut-off sequence would swallow for ever. */
@@ -82,7 +96,7 @@ static void add_byte(struct guest_line *line, const char *name, uint8_t byte)
 		line->sequence = sequence_next(line->sequence, byte);
 		return;
 	}
-	if ((byte < ' ' && byte != '\t') || byte == 0x7f)
+	if ((byte < ' ' && byte != '\t') || byte == 0x7f || !utf8_allows(line, byte))
 		return;
 	/* The same controls as U+0080 to U+009F in UTF-8. */
 	if (byte >= 0x80 && byte < 0xa0 && line->size != 0 && (uint8_t)line->text[line->size - 1] == 0xc2) {

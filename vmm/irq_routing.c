@@ -132,3 +132,18 @@ int irq_acknowledge(struct vcpu *vcpu)
 
 	return irq->local != NULL ? irq->local->acknowledge(irq->local_device, vcpu) : -1;
 }
+
+bool irq_prepare_entry(struct vcpu *vcpu)
+{
+	const struct irq_routing *irq = &vcpu->vm->irq;
+
+	return irq->local != NULL && irq->local->prepare_entry(irq->local_device, vcpu);
+}
+
+void irq_register_written(struct vcpu *vcpu, uint64_t offset)
+{
+	const struct irq_routing *irq = &vcpu->vm->irq;
+
+	if (irq->local != NULL)
+		irq->local->register_written(irq->local_device, vcpu, offset);
+}

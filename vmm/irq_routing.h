@@ -44,10 +44,15 @@ struct irq_external_source {
 /* The local APICs. */
 struct irq_local_controller {
 	enum status (*deliver)(struct io_device *device, const struct irq_message *message);
-	/* The highest vector that may be injected into @vcpu now (ISR, PPR and ExtINT considered), or -1. */
+	/* The highest vector that @vcpu may take now (ISR, PPR and ExtINT considered), or -1. */
 	int (*pending_vector)(struct io_device *device, struct vcpu *vcpu);
-	/* Moves that vector from requested to in service (or runs the INTA cycle); -1 if there is none any more. */
+	/* Moves the vector to inject from requested to in service (or runs the INTA cycle); -1 if there is none any more. */
 	int (*acknowledge)(struct io_device *device, struct vcpu *vcpu);
+	/* Before an entry, the vCPU is loaded: what the hardware delivers by itself is handed to it. Returns whether an
+	 * interrupt is left that must be injected. */
+	bool (*prepare_entry)(struct io_device *device, struct vcpu *vcpu);
+	/* The hardware put a guest's write into the vCPU's register page at @offset, and its effect is left to us. */
+	void (*register_written)(struct io_device *device, struct vcpu *vcpu, uint64_t offset);
 	/* CR8 = TPR[7:4]. */
 	uint8_t (*get_task_priority)(struct io_device *device, struct vcpu *vcpu);
 	void (*set_task_priority)(struct io_device *device, struct vcpu *vcpu, uint8_t cr8);
@@ -82,4 +87,6 @@ uint8_t irq_external_acknowledge(struct vm *vm);
 
 /* Used by the vCPU's run loop; device lock held. */
 int irq_pending_vector(struct vcpu *vcpu);
+bool irq_prepare_entry(struct vcpu *vcpu);
 int irq_acknowledge(struct vcpu *vcpu);
+void irq_register_written(struct vcpu *vcpu, uint64_t offset);

@@ -46,6 +46,7 @@ struct vcpu {
 	struct scheduler_cpu *scheduler; /* the part of the CPU that runs it; set by the scheduler */
 	struct list run_link; /* in the run queue of its CPU */
 	struct list timers;  /* struct vcpu_timer, by deadline; device lock */
+	struct vcpu_timer *timer_in_hardware; /* in the list too; NULL: none; device lock */
 	void *local_apic;    /* state of the local APIC model; device lock */
 	uint64_t exit_counts[VIRT_EXIT_REASON_MAX];
 	uint64_t run_ticks;  /* time in the guest and its exits [TSC ticks] */

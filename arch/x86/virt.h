@@ -61,7 +61,7 @@ struct vm_exit {
 		struct { uint8_t number; uint8_t gpr; enum vm_exit_cr_operation operation; uint16_t lmsw_value; } cr;
 		struct { uint8_t number; uint8_t gpr; bool from; } dr;
 		struct { gpa_t gpa; uint64_t gva; bool read, write, execute, gva_valid, during_walk; } nested;
-		struct { uint64_t offset; bool write; } apic;
+		struct { uint64_t offset; } apic; /* of the register written; VM_EXIT_APIC_ACCESS is told as .nested */
 		struct { uint8_t vector; } eoi;
 	};
 };
@@ -72,11 +72,22 @@ struct virt_vcpu_backend;
 struct virt_vm_backend;
 struct page_table;
 
+/* Who carries out a vCPU's local APIC. SDM Vol. 3C "APIC Virtualization and Virtual Interrupts". */
+enum virt_apic_mode {
+	VIRT_APIC_SOFTWARE, /* every access exits, interrupts are injected */
+	VIRT_APIC_XAPIC,    /* the hardware, by memory-mapped registers */
+	VIRT_APIC_X2APIC,   /* the hardware, by MSRs */
+};
+
 /* What a back end keeps of one VM: bitmaps, the tag of its TLB entries. Embedded in struct vm. */
 struct virt_vm {
 	struct virt_vm_backend *backend;
 	const struct page_table *nested;
+	hpa_t apic_access_page; /* to be mapped at VIRT_APIC_BASE while a vCPU is in VIRT_APIC_XAPIC; 0: none, and no such mode */
 };
+
+/* Where VIRT_APIC_XAPIC has its registers [guest-physical]. */
+#define VIRT_APIC_BASE 0xfee00000u
 
 /* What a back end sees of a vCPU. Embedded as first member of struct vcpu; offsets known to vmx/entry.asm. */
 struct virt_vcpu {
@@ -91,6 +102,9 @@ struct virt_vcpu {
 	uint64_t xss;
 	uint64_t kernel_gs_base, star, lstar, cstar, fmask, tsc_aux; /* valid while not loaded */
 	void *xsave_area;
+	/* The registers of the local APIC, 4 KiB, as xAPIC mode lays them out; NULL: the hardware takes no part in it. While a
+	 * guest runs in another mode than VIRT_APIC_SOFTWARE its hardware writes TPR, PPR, ISR, IRR and ICR here. */
+	uint32_t *apic_page;
 };
 
 /* Where dumps go; lines end in '\n'. */
@@ -145,6 +159,23 @@ struct virt_ops {
 	bool (*nmi_allowed)(struct virt_vcpu *vcpu);
 	/* Exit as soon as interrupt_allowed() would be true / no longer. */
 	void (*interrupt_window)(struct virt_vcpu *vcpu, bool wanted);
+
+	/* Whether this machine has @mode, if vcpu->apic_page is there. */
+	bool (*apic_mode_supported)(enum virt_apic_mode mode);
+	void (*apic_set_mode)(struct virt_vcpu *vcpu, enum virt_apic_mode mode);
+	/* In the hardware's modes: the highest vectors in IRR and ISR as software left them, 0 for none. */
+	void (*apic_set_status)(struct virt_vcpu *vcpu, uint8_t requested, uint8_t in_service);
+	/* Vectors 64 * @word + n, bits n of @vectors, exit (VM_EXIT_VIRTUAL_EOI) when the guest ends them; the others do not. */
+	void (*apic_set_eoi_exits)(struct virt_vcpu *vcpu, unsigned word, uint64_t vectors);
+
+	/*
+	 * In the hardware's modes: the guest gets edge interrupt @vector at host TSC @deadline without an exit, if it runs then;
+	 * one at a time. Return: false if the machine cannot do it, or not this time.
+	 */
+	bool (*apic_arm_timer)(struct virt_vcpu *vcpu, uint8_t vector, uint64_t deadline);
+	/* Takes that back. Return: false if the interrupt has been delivered (it is in IRR or further). The vCPU must not leave
+	 * the CPU or the mode with its timer armed. */
+	bool (*apic_disarm_timer)(struct virt_vcpu *vcpu);
 
 	/* The hardware's name of exit @reason, or NULL. */
 	const char *(*reason_name)(uint32_t reason);

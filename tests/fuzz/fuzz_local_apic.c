@@ -22,10 +22,10 @@ static void require(bool condition)
 		abort();
 }
 
-static unsigned highest(const uint64_t bitmap[4])
+static unsigned highest(const struct local_apic *apic, enum local_apic_register_number bitmap)
 {
 	for (unsigned vector = 255; vector > 0; vector--) {
-		if (bitmap[vector / 64] >> (vector % 64) & 1)
+		if (local_apic_get(apic, bitmap + vector / 32) >> (vector % 32) & 1)
 			return vector;
 	}
 	return 0;
@@ -35,13 +35,14 @@ static void check(unsigned index)
 {
 	struct vcpu *vcpu = &fixture_vcpus[index];
 	const struct local_apic *apic = vcpu->local_apic;
-	unsigned in_service = apic->highest_in_service & 0xf0, task = apic->task_priority & 0xf0;
+	unsigned in_service = apic->highest_in_service & 0xf0, task = local_apic_get(apic, LOCAL_APIC_TPR) & 0xf0;
+	unsigned priority = local_apic_get(apic, LOCAL_APIC_PPR) & 0xf0;
 	int pending = irq_pending_vector(vcpu);
 
-	require(apic->highest_requested == highest(apic->irr) && apic->highest_in_service == highest(apic->isr));
-	require(((apic->irr[0] | apic->isr[0]) & 0xffff) == 0);
-	require((apic->processor_priority & 0xf0) == (task >= in_service ? task : in_service));
-	require(pending <= 0 || (pending & 0xf0) > (apic->processor_priority & 0xf0));
+	require(apic->highest_requested == highest(apic, LOCAL_APIC_IRR) && apic->highest_in_service == highest(apic, LOCAL_APIC_ISR));
+	require(((local_apic_get(apic, LOCAL_APIC_IRR) | local_apic_get(apic, LOCAL_APIC_ISR)) & 0xffff) == 0);
+	require(priority == (task >= in_service ? task : in_service));
+	require(pending <= 0 || (unsigned)(pending & 0xf0) > priority);
 	/* Whoever has something to take was told, or its run loop has been asked already. */
 	require(pending < 0 || (vcpu->requests & VCPU_REQUEST_EVENT));
 	require(vcpu_timer_is_armed(&apic->timer) || apic->tsc_deadline == 0);

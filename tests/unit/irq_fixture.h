@@ -42,6 +42,28 @@ void page_pool_free_contiguous(void *pages, unsigned count)
 	fixture_pages -= count;
 }
 
+/* The one page that is ever mapped behind the devices' back: the local APICs' access page. */
+static bool fixture_mapped;
+static enum status fixture_map_status;
+
+enum status page_table_map(struct page_table *table, uint64_t input, hpa_t output, uint64_t length, uint32_t attributes)
+{
+	(void)table;
+	if (fixture_mapped || input != VIRT_APIC_BASE || output.value == 0 || length != PAGE_SIZE || attributes != (PAGE_READ | PAGE_WRITE))
+		abort();
+	fixture_mapped = fixture_map_status == STATUS_OK;
+	return fixture_map_status;
+}
+
+enum status page_table_unmap(struct page_table *table, uint64_t input, uint64_t length)
+{
+	(void)table;
+	if (!fixture_mapped || input != VIRT_APIC_BASE || length != PAGE_SIZE)
+		abort();
+	fixture_mapped = false;
+	return STATUS_OK;
+}
+
 void log_write(enum log_level level, const char *format, ...)
 {
 	(void)level;
@@ -73,7 +95,8 @@ static inline void fixture_start(unsigned count)
 	memset(&fixture_vm, 0, sizeof(fixture_vm));
 	memset(fixture_vcpus, 0, sizeof(fixture_vcpus));
 	memset(fixture_kicks, 0, sizeof(fixture_kicks));
-	fixture_no_memory = false;
+	fixture_no_memory = fixture_mapped = false;
+	fixture_map_status = STATUS_OK;
 	fixture_log_lines = 0;
 	fixture_vm.config = &fixture_config;
 	fixture_vm.vcpu_count = count;

@@ -93,14 +93,14 @@ static const struct io_ops x2apic_ops = {x2apic_read, x2apic_write};
 
 static enum status deadline_read(struct io_device *device, struct vcpu *vcpu, uint64_t offset, unsigned size, uint64_t *value)
 {
-	const struct local_apic *apic = vcpu->local_apic;
+	struct local_apic *apic = vcpu->local_apic;
 
 	(void)device;
 	(void)offset;
 	(void)size;
 	if (unlikely(apic == NULL))
 		return STATUS_DENIED;
-	*value = apic->tsc_deadline;
+	*value = local_apic_timer_get_deadline(apic);
 	return STATUS_OK;
 }
 
@@ -138,11 +138,13 @@ static enum status base_read(struct io_device *device, struct vcpu *vcpu, uint64
 static void enter_mode(struct local_apic *apic, enum apic_mode mode)
 {
 	if (mode == MODE_X2APIC) {
-		apic->ldr = local_apic_x2apic_logical_id(apic->vcpu->index);
-		apic->icr = apic->icr_destination = 0;
+		local_apic_set_identity(apic);
+		local_apic_set(apic, LOCAL_APIC_ICR, 0);
+		local_apic_set(apic, LOCAL_APIC_ICR_HIGH, 0);
 	} else {
 		local_apic_reset_registers(apic);
 	}
+	local_apic_choose_mode(apic);
 	local_apic_update_external(apic);
 }
 
@@ -186,12 +188,29 @@ static int acknowledge(struct io_device *device, struct vcpu *vcpu)
 	return likely(apic != NULL) ? local_apic_acknowledge(apic) : -1;
 }
 
+static bool prepare_entry(struct io_device *device, struct vcpu *vcpu)
+{
+	struct local_apic *apic = vcpu->local_apic;
+
+	(void)device;
+	return likely(apic != NULL) && local_apic_prepare_entry(apic);
+}
+
+static void register_written(struct io_device *device, struct vcpu *vcpu, uint64_t offset)
+{
+	struct local_apic *apic = vcpu->local_apic;
+
+	(void)device;
+	if (likely(apic != NULL && offset / MMIO_REGISTER_STRIDE < LOCAL_APIC_REGISTER_COUNT))
+		local_apic_register_written(apic, (unsigned)(offset / MMIO_REGISTER_STRIDE));
+}
+
 static uint8_t get_task_priority(struct io_device *device, struct vcpu *vcpu)
 {
 	const struct local_apic *apic = vcpu->local_apic;
 
 	(void)device;
-	return likely(apic != NULL) ? apic->task_priority >> 4 : 0;
+	return likely(apic != NULL) ? (uint8_t)(local_apic_get(apic, LOCAL_APIC_TPR) >> 4) : 0;
 }
 
 static void set_task_priority(struct io_device *device, struct vcpu *vcpu, uint8_t cr8)
@@ -207,6 +226,8 @@ static const struct irq_local_controller controller = {
 	.deliver = local_apic_deliver,
 	.pending_vector = pending_vector,
 	.acknowledge = acknowledge,
+	.prepare_entry = prepare_entry,
+	.register_written = register_written,
 	.get_task_priority = get_task_priority,
 	.set_task_priority = set_task_priority,
 };
@@ -259,12 +280,14 @@ static void reset_apic(struct local_apic *apic, struct vcpu *vcpu)
 	if (apic->vcpu == NULL) {
 		apic->vcpu = vcpu;
 		vcpu->local_apic = apic;
+		apic->registers = vcpu->virt.apic_page != NULL ? vcpu->virt.apic_page : apic->own_registers;
 		local_apic_timer_init(apic);
 	}
 	apic->base_msr = LOCAL_APIC_BASE | APIC_BASE_ENABLE | (vcpu->index == 0 ? APIC_BASE_BSP : 0);
 	local_apic_reset_registers(apic);
 	if (vcpu->index == 0)
 		local_apic_enter_virtual_wire(apic);
+	local_apic_choose_mode(apic);
 	local_apic_update_external(apic);
 }
 

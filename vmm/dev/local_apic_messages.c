@@ -18,17 +18,19 @@ enum shorthand { SHORTHAND_NONE, SHORTHAND_SELF, SHORTHAND_ALL, SHORTHAND_OTHERS
 
 static bool matches_x2apic_logical(const struct local_apic *apic, uint32_t destination)
 {
-	return destination >> 16 == apic->ldr >> 16 && (destination & apic->ldr & 0xffff) != 0;
+	uint32_t ldr = local_apic_get(apic, LOCAL_APIC_LDR);
+
+	return destination >> 16 == ldr >> 16 && (destination & ldr & 0xffff) != 0;
 }
 
 /* SDM Vol. 3A "Logical Destination Mode": one set of eight, or four in each of fifteen clusters. */
 static bool matches_xapic_logical(const struct local_apic *apic, uint32_t destination)
 {
-	uint32_t own = apic->ldr >> 24;
+	uint32_t own = local_apic_get(apic, LOCAL_APIC_LDR) >> 24;
 
 	if (destination > XAPIC_BROADCAST)
 		return false;
-	switch (DFR_MODEL(apic->dfr)) {
+	switch (DFR_MODEL(local_apic_get(apic, LOCAL_APIC_DFR))) {
 	case DFR_MODEL_FLAT:
 		return (destination & own) != 0;
 	case DFR_MODEL_CLUSTER:
@@ -108,7 +110,7 @@ static bool deliver_to_lowest(struct local_apic_device *self, const struct irq_m
 
 		if (apic == NULL || apic == except || !is_destination(apic, message) || !local_apic_is_software_enabled(apic))
 			continue;
-		if (lowest == NULL || apic->processor_priority < lowest->processor_priority)
+		if (lowest == NULL || local_apic_get(apic, LOCAL_APIC_PPR) < local_apic_get(lowest, LOCAL_APIC_PPR))
 			lowest = apic;
 	}
 	if (lowest == NULL)
@@ -134,12 +136,6 @@ enum status local_apic_deliver(struct io_device *device, const struct irq_messag
 	return deliver(self, &expanded, NULL) ? STATUS_OK : STATUS_NOT_FOUND;
 }
 
-/* The device that holds @apic: the blocks of all vCPUs lie in its array by index. */
-static struct local_apic_device *device_of(struct local_apic *apic)
-{
-	return container_of(apic - apic->vcpu->index, struct local_apic_device, apics[0]);
-}
-
 /* "Valid Combinations for the ... Local xAPIC Interrupt Command Register": only fixed interrupts go to oneself by shorthand. */
 static void send_by_shorthand(struct local_apic *apic, struct irq_message *message, enum shorthand shorthand)
 {
@@ -150,7 +146,7 @@ static void send_by_shorthand(struct local_apic *apic, struct irq_message *messa
 		return;
 	}
 	message->destination = BROADCAST;
-	deliver(device_of(apic), message, shorthand == SHORTHAND_OTHERS ? apic : NULL);
+	deliver(local_apic_device_of(apic), message, shorthand == SHORTHAND_OTHERS ? apic : NULL);
 }
 
 void local_apic_send_ipi(struct local_apic *apic, uint32_t command, uint32_t destination)
@@ -175,5 +171,5 @@ void local_apic_send_ipi(struct local_apic *apic, uint32_t command, uint32_t des
 	if (ICR_SHORTHAND(command) != SHORTHAND_NONE)
 		send_by_shorthand(apic, &message, ICR_SHORTHAND(command));
 	else
-		deliver(device_of(apic), &message, NULL);
+		deliver(local_apic_device_of(apic), &message, NULL);
 }

@@ -35,21 +35,33 @@ void local_apic_reset_registers(struct local_apic *apic)
 {
 	local_apic_timer_stop(apic);
 	local_apic_clear_interrupts(apic);
+	memset(apic->registers, 0, LOCAL_APIC_REGISTER_COUNT * LOCAL_APIC_REGISTER_WORDS * sizeof(*apic->registers));
 	for (unsigned i = 0; i < LOCAL_APIC_LVT_COUNT; i++)
-		apic->lvt[i] = LOCAL_APIC_LVT_MASKED;
-	apic->svr = RESET_SVR;
-	apic->dfr = RESET_DFR;
-	apic->ldr = 0; /* a reset APIC is disabled or in xAPIC mode */
-	apic->esr = apic->errors = 0;
-	apic->icr = apic->icr_destination = 0;
-	apic->divide = 0;
+		local_apic_set(apic, LOCAL_APIC_LVT + i, LOCAL_APIC_LVT_MASKED);
+	local_apic_timer_lvt_changed(apic);
+	local_apic_set(apic, LOCAL_APIC_SVR, RESET_SVR);
+	local_apic_set(apic, LOCAL_APIC_DFR, RESET_DFR);
+	apic->errors = 0;
 	apic->divide_shift = 1;
+	local_apic_set_identity(apic);
+}
+
+/* LDR is writable in xAPIC mode, and 0 at first: an APIC that is reset is in that mode or disabled. */
+void local_apic_set_identity(struct local_apic *apic)
+{
+	uint32_t id = apic->vcpu->index;
+
+	local_apic_set(apic, LOCAL_APIC_ID, local_apic_is_x2apic(apic) ? id : id << XAPIC_ID_SHIFT);
+	local_apic_set(apic, LOCAL_APIC_VERSION_REGISTER, LOCAL_APIC_VERSION);
+	if (local_apic_is_x2apic(apic))
+		local_apic_set(apic, LOCAL_APIC_LDR, local_apic_x2apic_logical_id(id));
 }
 
 void local_apic_enter_virtual_wire(struct local_apic *apic)
 {
-	memcpy(apic->lvt, virtual_wire_lvt, sizeof(apic->lvt));
-	apic->svr = RESET_SVR | LOCAL_APIC_SVR_ENABLE;
+	for (unsigned i = 0; i < LOCAL_APIC_LVT_COUNT; i++)
+		local_apic_set(apic, LOCAL_APIC_LVT + i, virtual_wire_lvt[i]);
+	local_apic_set(apic, LOCAL_APIC_SVR, RESET_SVR | LOCAL_APIC_SVR_ENABLE);
 }
 
 /* ---- which registers there are ---- */
@@ -106,39 +118,13 @@ static enum status refuse(struct local_apic *apic, const struct apic_register *e
 
 /* ---- reading ---- */
 
-/* Eight registers of 32 vectors each. */
-static uint64_t bitmap_word(const uint64_t bitmap[4], unsigned word)
-{
-	return (uint32_t)(bitmap[word / 2] >> (word % 2 * 32));
-}
-
-static uint64_t read_icr(const struct local_apic *apic)
-{
-	return local_apic_is_x2apic(apic) ? (uint64_t)apic->icr_destination << 32 | apic->icr : apic->icr;
-}
-
 static uint64_t read_value(const struct local_apic *apic, unsigned number)
 {
-	switch (number) {
-	case LOCAL_APIC_ID: return local_apic_is_x2apic(apic) ? apic->vcpu->index : apic->vcpu->index << XAPIC_ID_SHIFT;
-	case LOCAL_APIC_VERSION_REGISTER: return LOCAL_APIC_VERSION;
-	case LOCAL_APIC_TPR: return apic->task_priority;
-	case LOCAL_APIC_PPR: return apic->processor_priority;
-	case LOCAL_APIC_LDR: return apic->ldr;
-	case LOCAL_APIC_DFR: return apic->dfr;
-	case LOCAL_APIC_SVR: return apic->svr;
-	case LOCAL_APIC_ISR ... LOCAL_APIC_ISR + 7: return bitmap_word(apic->isr, number - LOCAL_APIC_ISR);
-	case LOCAL_APIC_TMR ... LOCAL_APIC_TMR + 7: return bitmap_word(apic->tmr, number - LOCAL_APIC_TMR);
-	case LOCAL_APIC_IRR ... LOCAL_APIC_IRR + 7: return bitmap_word(apic->irr, number - LOCAL_APIC_IRR);
-	case LOCAL_APIC_ESR: return apic->esr;
-	case LOCAL_APIC_ICR: return read_icr(apic);
-	case LOCAL_APIC_ICR_HIGH: return apic->icr_destination;
-	case LOCAL_APIC_LVT ... LOCAL_APIC_LVT + LOCAL_APIC_LVT_COUNT - 1: return apic->lvt[number - LOCAL_APIC_LVT];
-	case LOCAL_APIC_INITIAL_COUNT: return apic->initial_count;
-	case LOCAL_APIC_CURRENT_COUNT: return local_apic_timer_current_count(apic);
-	case LOCAL_APIC_DIVIDE: return apic->divide;
-	default: return 0;
-	}
+	if (number == LOCAL_APIC_CURRENT_COUNT)
+		return local_apic_timer_current_count(apic);
+	if (number == LOCAL_APIC_ICR && local_apic_is_x2apic(apic))
+		return (uint64_t)local_apic_get(apic, LOCAL_APIC_ICR_HIGH) << 32 | local_apic_get(apic, LOCAL_APIC_ICR);
+	return local_apic_get(apic, number);
 }
 
 enum status local_apic_read_register(struct local_apic *apic, unsigned number, uint64_t *value)
@@ -156,41 +142,42 @@ enum status local_apic_read_register(struct local_apic *apic, unsigned number, u
 /* Turned off by software, all entries of the local vector table are masked and stay so. */
 static void write_svr(struct local_apic *apic, uint32_t value)
 {
-	apic->svr = value & (SVR_VECTOR | LOCAL_APIC_SVR_ENABLE);
+	local_apic_set(apic, LOCAL_APIC_SVR, value & (SVR_VECTOR | LOCAL_APIC_SVR_ENABLE));
 	if (local_apic_is_software_enabled(apic))
 		return;
 	for (unsigned i = 0; i < LOCAL_APIC_LVT_COUNT; i++)
-		apic->lvt[i] |= LOCAL_APIC_LVT_MASKED;
+		*local_apic_at(apic, LOCAL_APIC_LVT + i) |= LOCAL_APIC_LVT_MASKED;
+	local_apic_timer_lvt_changed(apic);
 	local_apic_update_external(apic);
 }
 
 /* A write makes what happened since the last one readable. SDM Vol. 3A "Error Handling". */
 static void write_esr(struct local_apic *apic)
 {
-	apic->esr = apic->errors;
+	local_apic_set(apic, LOCAL_APIC_ESR, apic->errors);
 	apic->errors = 0;
 }
 
 static void write_icr(struct local_apic *apic, uint64_t value)
 {
-	apic->icr = (uint32_t)value & ICR_STORED;
+	uint32_t command = (uint32_t)value & ICR_STORED;
+
+	local_apic_set(apic, LOCAL_APIC_ICR, command);
 	if (local_apic_is_x2apic(apic)) {
-		apic->icr_destination = (uint32_t)(value >> 32);
-		local_apic_send_ipi(apic, apic->icr, apic->icr_destination);
+		local_apic_set(apic, LOCAL_APIC_ICR_HIGH, (uint32_t)(value >> 32));
+		local_apic_send_ipi(apic, command, (uint32_t)(value >> 32));
 	} else {
-		local_apic_send_ipi(apic, apic->icr, apic->icr_destination >> XAPIC_ID_SHIFT);
+		local_apic_send_ipi(apic, command, local_apic_get(apic, LOCAL_APIC_ICR_HIGH) >> XAPIC_ID_SHIFT);
 	}
 }
 
 static void write_lvt(struct local_apic *apic, unsigned entry, uint32_t value)
 {
-	uint32_t before = apic->lvt[entry];
+	uint32_t masked = local_apic_is_software_enabled(apic) ? 0 : LOCAL_APIC_LVT_MASKED;
 
-	apic->lvt[entry] = value & lvt_writable[entry];
-	if (!local_apic_is_software_enabled(apic))
-		apic->lvt[entry] |= LOCAL_APIC_LVT_MASKED;
+	local_apic_set(apic, LOCAL_APIC_LVT + entry, (value & lvt_writable[entry]) | masked);
 	if (entry == LOCAL_APIC_LVT_TIMER)
-		local_apic_timer_mode_changed(apic, before);
+		local_apic_timer_lvt_changed(apic);
 	else if (entry == LOCAL_APIC_LVT_LINT0)
 		local_apic_update_external(apic);
 }
@@ -209,12 +196,12 @@ static void write_value(struct local_apic *apic, unsigned number, uint64_t value
 	switch (number) {
 	case LOCAL_APIC_TPR: local_apic_set_task_priority(apic, (uint8_t)value); break;
 	case LOCAL_APIC_EOI: local_apic_end_of_interrupt(apic); break;
-	case LOCAL_APIC_LDR: apic->ldr = (uint32_t)value & XAPIC_ID_BITS; break;
-	case LOCAL_APIC_DFR: apic->dfr = (uint32_t)value | ~DFR_MODEL_BITS; break;
+	case LOCAL_APIC_LDR: local_apic_set(apic, number, (uint32_t)value & XAPIC_ID_BITS); break;
+	case LOCAL_APIC_DFR: local_apic_set(apic, number, (uint32_t)value | ~DFR_MODEL_BITS); break;
 	case LOCAL_APIC_SVR: write_svr(apic, (uint32_t)value); break;
 	case LOCAL_APIC_ESR: write_esr(apic); break;
 	case LOCAL_APIC_ICR: write_icr(apic, value); break;
-	case LOCAL_APIC_ICR_HIGH: apic->icr_destination = (uint32_t)value & XAPIC_ID_BITS; break;
+	case LOCAL_APIC_ICR_HIGH: local_apic_set(apic, number, (uint32_t)value & XAPIC_ID_BITS); break;
 	case LOCAL_APIC_LVT ... LOCAL_APIC_LVT + LOCAL_APIC_LVT_COUNT - 1:
 		write_lvt(apic, number - LOCAL_APIC_LVT, (uint32_t)value);
 		break;
@@ -235,4 +222,11 @@ enum status local_apic_write_register(struct local_apic *apic, unsigned number, 
 		return STATUS_DENIED;
 	write_value(apic, number, value);
 	return STATUS_OK;
+}
+
+void local_apic_register_written(struct local_apic *apic, unsigned number)
+{
+	(void)!local_apic_write_register(apic, number, local_apic_get(apic, number)); /* what is refused goes by, but leaves its trace: */
+	if (number == LOCAL_APIC_ID)
+		local_apic_set_identity(apic);
 }

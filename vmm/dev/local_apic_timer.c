@@ -7,7 +7,7 @@
 
 static uint32_t timer_mode(const struct local_apic *apic)
 {
-	return apic->lvt[LOCAL_APIC_LVT_TIMER] & LOCAL_APIC_LVT_TIMER_MODE;
+	return apic->timer_lvt & LOCAL_APIC_LVT_TIMER_MODE;
 }
 
 /* From the initial count to zero [TSC ticks]; less than 2^39. */
@@ -47,6 +47,7 @@ void local_apic_timer_stop(struct local_apic *apic)
 {
 	vcpu_timer_cancel(&apic->timer);
 	apic->initial_count = 0;
+	local_apic_set(apic, LOCAL_APIC_INITIAL_COUNT, 0);
 	apic->tsc_deadline = 0;
 }
 
@@ -63,9 +64,11 @@ void local_apic_timer_set_initial_count(struct local_apic *apic, uint32_t count)
 {
 	uint32_t mode = timer_mode(apic);
 
+	if (mode == LOCAL_APIC_LVT_ONE_SHOT || mode == LOCAL_APIC_LVT_PERIODIC)
+		apic->initial_count = count;
+	local_apic_set(apic, LOCAL_APIC_INITIAL_COUNT, apic->initial_count);
 	if (mode != LOCAL_APIC_LVT_ONE_SHOT && mode != LOCAL_APIC_LVT_PERIODIC)
 		return;
-	apic->initial_count = count;
 	if (count == 0)
 		vcpu_timer_cancel(&apic->timer);
 	else
@@ -91,19 +94,36 @@ void local_apic_timer_set_divide(struct local_apic *apic, uint32_t value)
 	uint32_t left = local_apic_timer_current_count(apic);
 	unsigned encoded = (value >> 1 & 4) | (value & 3);
 
-	apic->divide = value & 0xb;
+	local_apic_set(apic, LOCAL_APIC_DIVIDE, value & 0xb);
 	apic->divide_shift = (uint8_t)((encoded + 1) & 7);
 	if (left != 0)
 		vcpu_timer_arm(&apic->timer, clock_now() + ((uint64_t)left << apic->divide_shift));
 }
 
-/* One-shot and periodic may take turns while the timer counts; going to or from TSC-deadline mode disarms it. */
-void local_apic_timer_mode_changed(struct local_apic *apic, uint32_t before)
+/* What is all that the timer does when it expires, so that the hardware can do it; 0 if it does more. */
+static uint8_t hardware_vector(const struct local_apic *apic)
 {
-	uint32_t changed = before ^ apic->lvt[LOCAL_APIC_LVT_TIMER];
+	uint8_t vector = apic->timer_lvt & LOCAL_APIC_LVT_VECTOR;
+	bool is_masked = (apic->timer_lvt & LOCAL_APIC_LVT_MASKED) != 0;
 
+	if (!local_apic_is_in_hardware(apic) || is_masked || timer_mode(apic) != LOCAL_APIC_LVT_TSC_DEADLINE)
+		return 0;
+	return vector >= LOCAL_APIC_FIRST_VECTOR ? vector : 0;
+}
+
+/* One-shot and periodic may take turns while the timer counts; going to or from TSC-deadline mode disarms it. */
+void local_apic_timer_lvt_changed(struct local_apic *apic)
+{
+	uint32_t lvt = local_apic_get(apic, LOCAL_APIC_LVT + LOCAL_APIC_LVT_TIMER);
+	uint32_t changed = apic->timer_lvt ^ lvt;
+
+	vcpu_timer_take_back(apic->vcpu);
+	apic->timer_lvt = lvt;
 	if (changed & LOCAL_APIC_LVT_TSC_DEADLINE)
 		local_apic_timer_stop(apic);
+	apic->timer.vector = hardware_vector(apic);
+	if (vcpu_timer_is_armed(&apic->timer))
+		vcpu_kick(apic->vcpu, VCPU_REQUEST_TIMER);
 }
 
 /* Guest and host count at one pace from different starts; neither a deadline long past nor one far ahead may wrap. */
@@ -117,12 +137,23 @@ static uint64_t host_deadline(const struct vcpu *vcpu, uint64_t deadline)
 	return host >= deadline - guest_now ? host : UINT64_MAX;
 }
 
+uint64_t local_apic_timer_get_deadline(struct local_apic *apic)
+{
+	if (apic->vcpu->timer_in_hardware == &apic->timer) {
+		vcpu_timer_take_back(apic->vcpu);
+		vcpu_kick(apic->vcpu, VCPU_REQUEST_TIMER);
+	}
+	return vcpu_timer_is_armed(&apic->timer) ? apic->tsc_deadline : 0;
+}
+
 void local_apic_timer_set_deadline(struct local_apic *apic, uint64_t deadline)
 {
 	struct vcpu *vcpu = apic->vcpu;
 
 	if (timer_mode(apic) != LOCAL_APIC_LVT_TSC_DEADLINE)
 		return;
+	/* What was due before comes in any case. */
+	vcpu_timer_take_back(vcpu);
 	apic->tsc_deadline = deadline;
 	if (deadline == 0)
 		vcpu_timer_cancel(&apic->timer);

@@ -40,6 +40,10 @@ enum exit_action exit_io(struct vcpu *vcpu, const struct vm_exit *exit);
 /* memory_access.c */
 enum exit_action exit_nested_fault(struct vcpu *vcpu, const struct vm_exit *exit);
 
+/* apic.c: what the hardware leaves to us of a local APIC */
+enum exit_action exit_apic_write(struct vcpu *vcpu, const struct vm_exit *exit);
+enum exit_action exit_virtual_eoi(struct vcpu *vcpu, const struct vm_exit *exit);
+
 /* events.c: interrupts, exceptions, HLT, timer */
 enum exit_action exit_exception(struct vcpu *vcpu, const struct vm_exit *exit);
 enum exit_action exit_external_interrupt(struct vcpu *vcpu, const struct vm_exit *exit);

@@ -172,6 +172,27 @@ static uint64_t run_timers(struct vcpu *vcpu, uint64_t now)
 	return next;
 }
 
+/* An interrupt that arrives at a vCPU in HLT ends its sleep only if its priority lets it through. */
+static bool takes_interrupt(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+
+	spinlock_lock(&vm->device_lock);
+	__atomic_fetch_and(&vcpu->requests, ~VCPU_REQUEST_EVENT, __ATOMIC_RELAXED);
+	bool pending = irq_pending_vector(vcpu) >= 0;
+	spinlock_unlock(&vm->device_lock);
+	return pending;
+}
+
+static bool has_reason_to_run(struct vcpu *vcpu)
+{
+	uint32_t requests = __atomic_load_n(&vcpu->requests, __ATOMIC_ACQUIRE);
+
+	if (requests & ~(VCPU_REQUEST_TIMER | VCPU_REQUEST_EVENT))
+		return true;
+	return requests & VCPU_REQUEST_EVENT && takes_interrupt(vcpu);
+}
+
 /* Finds out which sleeping vCPUs have a reason to run, and when the next timer of the others is due. */
 static void wake_blocked(struct scheduler_cpu *cpu)
 {
@@ -184,7 +205,7 @@ static void wake_blocked(struct scheduler_cpu *cpu)
 		if (vcpu->state != VCPU_BLOCKED)
 			continue;
 		uint64_t next = run_timers(vcpu, now);
-		if (__atomic_load_n(&vcpu->requests, __ATOMIC_ACQUIRE) & ~VCPU_REQUEST_TIMER) {
+		if (has_reason_to_run(vcpu)) {
 			spinlock_lock(&cpu->lock);
 			make_runnable_locked(cpu, vcpu);
 			spinlock_unlock(&cpu->lock);

@@ -17,10 +17,11 @@ void scheduler_load(struct scheduler_cpu *cpu, struct vcpu *vcpu)
 		virt_ops->vcpu_load(&vcpu->virt);
 }
 
-/* Injects the interrupt that is due, or asks for an exit as soon as the guest takes one. Device lock held. */
+/* Hands interrupts to the hardware if it delivers them; else injects the one that is due, or asks for an exit as soon as
+ * the guest takes one. Device lock held. */
 static void inject_pending_locked(struct vcpu *vcpu)
 {
-	if (irq_pending_vector(vcpu) < 0)
+	if (!irq_prepare_entry(vcpu))
 		return;
 	if (!virt_ops->interrupt_allowed(&vcpu->virt)) {
 		virt_ops->interrupt_window(&vcpu->virt, true);
@@ -31,7 +32,7 @@ static void inject_pending_locked(struct vcpu *vcpu)
 		return;
 	virt_ops->inject_interrupt(&vcpu->virt, (uint8_t)vector);
 	/* One is queued; if there are more they come when this one's handler lets them. */
-	if (irq_pending_vector(vcpu) >= 0)
+	if (irq_prepare_entry(vcpu))
 		virt_ops->interrupt_window(&vcpu->virt, true);
 }
 
@@ -51,9 +52,9 @@ static struct vcpu *vcpu_of(struct virt_vcpu *virt)
 /* Expires timers and computes when the next one, or the end of the slice, must end the guest's run. Device lock held. */
 static void run_timers_locked(struct vcpu *vcpu, uint64_t slice_end)
 {
-	uint64_t next = vcpu_timers_run(vcpu, clock_now());
-
-	vcpu->virt.entry_deadline = min_u64(next, slice_end);
+	vcpu_timer_take_back(vcpu);
+	vcpu_timers_run(vcpu, clock_now());
+	vcpu->virt.entry_deadline = min_u64(vcpu_timer_entrust(vcpu), slice_end);
 }
 
 /* What others asked of the vCPU. Returns false if it must leave its CPU; its state then says why. */
@@ -102,6 +103,7 @@ static bool block(struct vcpu *vcpu)
 	struct vm *vm = vcpu->vm;
 
 	spinlock_lock(&vm->device_lock);
+	vcpu_timer_take_back(vcpu);
 	bool pending = irq_pending_vector(vcpu) >= 0;
 	spinlock_unlock(&vm->device_lock);
 	if (pending) {
@@ -148,6 +150,16 @@ static bool handle_exit(struct virt_vcpu *virt, const struct vm_exit *exit)
 	return may_enter(vcpu->scheduler, vcpu);
 }
 
+/* The hardware looks after a timer only while the vCPU is on its CPU. */
+static void take_timer_back(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+
+	spinlock_lock(&vm->device_lock);
+	vcpu_timer_take_back(vcpu);
+	spinlock_unlock(&vm->device_lock);
+}
+
 void scheduler_run_vcpu(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_t slice_end)
 {
 	uint64_t started = clock_now();
@@ -161,5 +173,6 @@ void scheduler_run_vcpu(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_t s
 	__atomic_fetch_or(&vcpu->requests, VCPU_REQUEST_EVENT | VCPU_REQUEST_TIMER, __ATOMIC_RELAXED);
 	if (may_enter(cpu, vcpu))
 		virt_ops->vcpu_run(&vcpu->virt, handle_exit);
+	take_timer_back(vcpu);
 	vcpu->run_ticks += clock_now() - started;
 }

@@ -13,6 +13,7 @@ enum lapic_register {
 	LAPIC_DESTINATION_FORMAT = 0xe0,
 	LAPIC_SPURIOUS = 0xf0,
 	LAPIC_IN_SERVICE = 0x100, /* 8 registers of 32 bits, 16 bytes apart */
+	LAPIC_REQUEST = 0x200,    /* the same */
 	LAPIC_ERROR_STATUS = 0x280,
 	LAPIC_LVT_CMCI = 0x2f0,
 	LAPIC_COMMAND = 0x300,

@@ -99,6 +99,13 @@ void lapic_timer_cancel(void)
 		lapic_write(LAPIC_TIMER_INITIAL, 0);
 }
 
+bool lapic_timer_is_pending(void)
+{
+	const unsigned vector = INTERRUPT_VECTOR_TIMER;
+
+	return lapic_read((enum lapic_register)(LAPIC_REQUEST + vector / 32 * 16)) >> vector % 32 & 1;
+}
+
 bool lapic_timer_has_deadline_mode(void)
 {
 	return deadline_mode;

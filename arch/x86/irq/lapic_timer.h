@@ -23,6 +23,8 @@ void lapic_timer_init_cpu(void);
  * timer can count: whoever handles it looks at the clock. UINT64_MAX: never. Hot path.
  */
 void lapic_timer_arm(uint64_t tsc_deadline);
+/** lapic_timer_is_pending() - its interrupt has come to this CPU and waits to be taken. */
+bool lapic_timer_is_pending(void);
 /** lapic_timer_cancel() - no interrupt any more, except one that is on its way. */
 void lapic_timer_cancel(void);
 

@@ -45,6 +45,21 @@ static const struct control_row control_rows[] = {
 	{VMX_ENTRY, ENTRY_LOAD_PAT, true, "loading of PAT on entry", "no loading of PAT"},
 };
 
+/* What virtualizes a local APIC. It is switched on with the guest's APIC and not before, so no VMCS starts with it. */
+#define APIC_COST "every access of a guest to its local APIC and every interrupt exits"
+static const struct control_row apic_rows[] = {
+	{VMX_PRIMARY, PRIMARY_TPR_SHADOW, false, "TPR shadow", APIC_COST},
+	{VMX_SECONDARY, SECONDARY_VIRTUALIZE_APIC, false, "virtualize APIC accesses", APIC_COST},
+	{VMX_SECONDARY, SECONDARY_APIC_REGISTER_VIRTUALIZATION, false, "APIC-register virtualization", APIC_COST},
+	{VMX_SECONDARY, SECONDARY_VIRTUAL_INTERRUPT_DELIVERY, false, "virtual-interrupt delivery", APIC_COST},
+};
+static const struct control_row x2apic_row = {
+	VMX_SECONDARY, SECONDARY_VIRTUALIZE_X2APIC, false, "virtualize x2APIC mode", "x2APIC registers and interrupts of guests exit",
+};
+static const struct control_row posted_row = {
+	VMX_PIN, PIN_POSTED_INTERRUPTS, false, "posted interrupts", "guest timers exit",
+};
+
 /* Bits that must be clear although a plain adjustment may set them: the CPU must allow that ("TRUE" controls). */
 static const struct control_row clear_rows[] = {
 	{VMX_PRIMARY, PRIMARY_CR3_LOAD_EXITING, true, "CR3 loads without exit", "CR3-load exiting cannot be switched off"},
@@ -140,6 +155,18 @@ static enum status decide_ept(const struct vmx_capabilities *c, struct vmx_setti
 	return STATUS_OK;
 }
 
+/* "Checks on VMX Controls": what one feature needs of the others. */
+static void decide_apic(const struct vmx_capabilities *c, struct vmx_settings *settings)
+{
+	const uint32_t cr8_exiting = PRIMARY_CR8_LOAD_EXITING | PRIMARY_CR8_STORE_EXITING;
+
+	settings->has_apic = !(c->controls[VMX_PRIMARY] & cr8_exiting);
+	for (size_t i = 0; i < array_count(apic_rows); i++)
+		settings->has_apic = settings->has_apic && allowed_one(c, &apic_rows[i]);
+	settings->has_x2apic = settings->has_apic && allowed_one(c, &x2apic_row);
+	settings->has_posted_interrupts = settings->has_apic && allowed_one(c, &posted_row);
+}
+
 enum status vmx_settings_decide(const struct vmx_capabilities *c, struct vmx_settings *settings, const char **why)
 {
 	*why = "";
@@ -149,6 +176,7 @@ enum status vmx_settings_decide(const struct vmx_capabilities *c, struct vmx_set
 		status = decide_ept(c, settings, why);
 	if (status != STATUS_OK)
 		return status;
+	decide_apic(c, settings);
 	settings->revision = (uint32_t)(c->basic & BASIC_REVISION);
 	settings->timer_shift = (uint8_t)(c->misc & BITS(4, 0));
 	settings->has_preemption_timer = settings->controls[VMX_PIN] & PIN_PREEMPTION_TIMER;
@@ -160,15 +188,22 @@ enum status vmx_settings_decide(const struct vmx_capabilities *c, struct vmx_set
 	return STATUS_OK;
 }
 
+static void report_row(const struct vmx_capabilities *c, const struct control_row *row, void (*print)(const char *format, ...))
+{
+	if (allowed_one(c, row))
+		print("  %-32s yes\n", row->name);
+	else
+		print("  %-32s MISSING: %s\n", row->name, row->required ? "VMs cannot run" : row->cost);
+}
+
 void vmx_capabilities_report(const struct vmx_capabilities *c, void (*print)(const char *format, ...))
 {
-	for (size_t i = 0; i < array_count(control_rows); i++) {
-		const struct control_row *row = &control_rows[i];
-		if (allowed_one(c, row))
-			print("  %-32s yes\n", row->name);
-		else
-			print("  %-32s MISSING: %s\n", row->name, row->required ? "VMs cannot run" : row->cost);
-	}
+	for (size_t i = 0; i < array_count(control_rows); i++)
+		report_row(c, &control_rows[i], print);
+	for (size_t i = 0; i < array_count(apic_rows); i++)
+		report_row(c, &apic_rows[i], print);
+	report_row(c, &x2apic_row, print);
+	report_row(c, &posted_row, print);
 	print("  %-32s %s\n", "EPT 2 MiB pages", c->ept_vpid & EPT_PAGE_2M ? "yes" : "MISSING: more page-table memory, slower walks");
 	print("  %-32s %s\n", "EPT 1 GiB pages", c->ept_vpid & EPT_PAGE_1G ? "yes" : "MISSING: more page-table memory");
 }

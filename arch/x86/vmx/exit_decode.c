@@ -93,10 +93,25 @@ static void decode_nested_misconfiguration(struct vm_exit *exit)
 	exit->nested.gpa = gpa(vmcs_read_64(VMCS_DATA_GUEST_PHYSICAL_ADDRESS));
 }
 
-static void decode_apic(struct vm_exit *exit)
+/* "Exit Qualification for APIC-Access VM Exits from Linear Accesses and Guest-Physical Accesses", told as the nested fault that
+ * it would be if the page were not mapped. */
+static void decode_apic_access(struct vm_exit *exit)
+{
+	unsigned type = (unsigned)bits_get(exit->qualification, 15, 12);
+
+	exit->nested.gpa = gpa(VIRT_APIC_BASE + bits_get(exit->qualification, 11, 0));
+	exit->nested.read = type == APIC_ACCESS_READ;
+	exit->nested.write = type == APIC_ACCESS_WRITE;
+	exit->nested.execute = type == APIC_ACCESS_FETCH;
+	exit->nested.gva_valid = false;
+	exit->nested.gva = 0;
+	/* The others come from the delivery of an event or a page walk: there is no instruction that could be carried out. */
+	exit->nested.during_walk = type > APIC_ACCESS_FETCH;
+}
+
+static void decode_apic_write(struct vm_exit *exit)
 {
 	exit->apic.offset = bits_get(exit->qualification, 11, 0);
-	exit->apic.write = bits_get(exit->qualification, 15, 12) == 1;
 }
 
 static void decode_eoi(struct vm_exit *exit)
@@ -151,7 +166,7 @@ static const struct reason_row reasons[VIRT_EXIT_REASON_MAX] = {
 	[40] = {"PAUSE", VM_EXIT_PAUSE, L, NULL},
 	[41] = {"VM-entry failure: machine check", VM_EXIT_ENTRY_FAILED, Q, NULL},
 	[43] = {"TPR below threshold", VM_EXIT_TPR_THRESHOLD, 0, NULL},
-	[44] = {"APIC access", VM_EXIT_APIC_ACCESS, Q | L | V, decode_apic},
+	[44] = {"APIC access", VM_EXIT_APIC_ACCESS, Q | L | V, decode_apic_access},
 	[45] = {"virtualized EOI", VM_EXIT_VIRTUAL_EOI, Q, decode_eoi},
 	[46] = {"access to GDTR or IDTR", VM_EXIT_DESCRIPTOR_TABLE, Q | L, NULL},
 	[47] = {"access to LDTR or TR", VM_EXIT_DESCRIPTOR_TABLE, Q | L, NULL},
@@ -163,7 +178,7 @@ static const struct reason_row reasons[VIRT_EXIT_REASON_MAX] = {
 	[53] = {"INVVPID", VM_EXIT_VIRTUALIZATION_INSTRUCTION, L, NULL},
 	[54] = {"WBINVD or WBNOINVD", VM_EXIT_WBINVD, L, NULL},
 	[55] = {"XSETBV", VM_EXIT_XSETBV, L, NULL},
-	[56] = {"APIC write", VM_EXIT_APIC_WRITE, Q, decode_apic},
+	[56] = {"APIC write", VM_EXIT_APIC_WRITE, Q, decode_apic_write},
 	[57] = {"RDRAND", VM_EXIT_UNDEFINED_INSTRUCTION, L, NULL},
 	[58] = {"INVPCID", VM_EXIT_UNDEFINED_INSTRUCTION, L, NULL},
 	[59] = {"VMFUNC", VM_EXIT_VIRTUALIZATION_INSTRUCTION, L, NULL},

@@ -62,7 +62,7 @@ enum status vmx_vcpu_create(struct virt_vcpu *vcpu, struct virt_vm *vm)
 	void *xsave_area = page_pool_allocate_contiguous(xsave_pages());
 	uint16_t vpid = vpid_allocate();
 
-	if (!backend || !vmcs || !xsave_area || !vpid)
+	if (!backend || !vmcs || !xsave_area || !vpid || vmx_apic_create(vcpu) != STATUS_OK)
 		goto no_memory;
 	*vmcs = vmx_settings.revision;
 	backend->vmcs = physmap_address(vmcs);
@@ -94,6 +94,7 @@ void vmx_vcpu_destroy(struct virt_vcpu *vcpu)
 	struct virt_vcpu_backend *backend = vcpu->backend;
 
 	vpid_free(backend->vpid);
+	vmx_apic_destroy(vcpu);
 	page_pool_free_contiguous(vcpu->xsave_area, xsave_pages());
 	page_pool_free_pointer(physmap_pointer(backend->vmcs));
 	page_pool_free_pointer(backend);
@@ -209,4 +210,5 @@ void vmx_vcpu_run(struct virt_vcpu *vcpu, virt_exit_handler handle)
 	vcpu->backend->handle = handle;
 	vmx_set_timer(vcpu);
 	vmx_enter(vcpu, vcpu->backend);
+	vmx_apic_stop_posting(vcpu);
 }

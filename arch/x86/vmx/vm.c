@@ -16,27 +16,63 @@
 #define MSR_HIGH_FIRST 0xc0000000u
 #define MSR_BITMAP_RANGE 0x2000u
 
+static void bitmap_assign(uint8_t *bitmap, uint32_t bit, bool value)
+{
+	if (value)
+		bitmap[bit / 8] |= (uint8_t)(1u << bit % 8);
+	else
+		bitmap[bit / 8] &= (uint8_t)~(1u << bit % 8);
+}
+
+/* "Virtualizing MSR-Based APIC Accesses": the registers of which the register page holds all that a read gives, and writes
+ * that the hardware carries out. ICR (its upper half lies elsewhere in the page) and the current count are not among them. */
+static const struct { uint16_t first, last; bool write; } x2apic_passed[] = {
+	{0x802, 0x803, false}, /* ID, version */
+	{0x808, 0x808, false}, {0x808, 0x808, true}, /* TPR */
+	{0x80a, 0x80a, false}, /* PPR */
+	{0x80b, 0x80b, true},  /* EOI */
+	{0x80d, 0x80d, false}, /* LDR */
+	{0x80f, 0x828, false}, /* SVR, ISR, TMR, IRR, ESR */
+	{0x832, 0x838, false}, /* local vector table, initial count */
+	{0x83e, 0x83e, false}, /* divide configuration */
+	{0x83f, 0x83f, true},  /* SELF IPI */
+};
+
+static void pass_x2apic(uint8_t *bitmap)
+{
+	for (size_t i = 0; i < array_count(x2apic_passed); i++) {
+		for (uint32_t msr = x2apic_passed[i].first; msr <= x2apic_passed[i].last; msr++)
+			bitmap_assign(bitmap + (x2apic_passed[i].write ? MSR_BITMAP_WRITE : 0), msr, false);
+	}
+}
+
 enum status vmx_vm_create(struct virt_vm *vm, const struct page_table *nested)
 {
 	struct virt_vm_backend *backend = page_pool_allocate_pointer();
 	void *io_bitmaps = page_pool_allocate_contiguous(2);
-	void *msr_bitmap = page_pool_allocate_pointer();
+	void *msr_bitmaps = page_pool_allocate_contiguous(2);
+	void *apic_access_page = vmx_settings.has_apic ? page_pool_allocate_pointer() : NULL;
 
-	if (!backend || !io_bitmaps || !msr_bitmap)
+	if (!backend || !io_bitmaps || !msr_bitmaps || (vmx_settings.has_apic && !apic_access_page))
 		goto no_memory;
 	/* Everything exits until somebody says otherwise. */
 	memset(io_bitmaps, 0xff, 2 * PAGE_SIZE);
-	memset(msr_bitmap, 0xff, PAGE_SIZE);
+	memset(msr_bitmaps, 0xff, 2 * PAGE_SIZE);
 	backend->io_bitmaps = physmap_address(io_bitmaps);
-	backend->msr_bitmap = physmap_address(msr_bitmap);
+	backend->msr_bitmaps = physmap_address(msr_bitmaps);
+	pass_x2apic((uint8_t *)msr_bitmaps + PAGE_SIZE);
+	/* Each VM has its own: it shows through to a guest that has another of its APICs turned off. */
+	vm->apic_access_page = apic_access_page ? physmap_address(apic_access_page) : hpa(0);
 	backend->ept_pointer = nested->root.value | (uint64_t)(nested->format->levels - 1) << EPT_POINTER_LEVELS_SHIFT | EPT_POINTER_WB;
 	vm->backend = backend;
 	vm->nested = nested;
 	return STATUS_OK;
 
 no_memory:
-	if (msr_bitmap)
-		page_pool_free_pointer(msr_bitmap);
+	if (apic_access_page)
+		page_pool_free_pointer(apic_access_page);
+	if (msr_bitmaps)
+		page_pool_free_contiguous(msr_bitmaps, 2);
 	if (io_bitmaps)
 		page_pool_free_contiguous(io_bitmaps, 2);
 	if (backend)
@@ -48,7 +84,9 @@ void vmx_vm_destroy(struct virt_vm *vm)
 {
 	struct virt_vm_backend *backend = vm->backend;
 
-	page_pool_free_pointer(physmap_pointer(backend->msr_bitmap));
+	if (vm->apic_access_page.value)
+		page_pool_free_pointer(physmap_pointer(vm->apic_access_page));
+	page_pool_free_contiguous(physmap_pointer(backend->msr_bitmaps), 2);
 	page_pool_free_contiguous(physmap_pointer(backend->io_bitmaps), 2);
 	page_pool_free_pointer(backend);
 	vm->backend = NULL;
@@ -59,17 +97,9 @@ void vmx_vm_flush(struct virt_vm *vm)
 	__atomic_fetch_add(&vm->backend->flush_generation, 1, __ATOMIC_RELEASE);
 }
 
-static void bitmap_assign(uint8_t *bitmap, uint32_t bit, bool value)
-{
-	if (value)
-		bitmap[bit / 8] |= (uint8_t)(1u << bit % 8);
-	else
-		bitmap[bit / 8] &= (uint8_t)~(1u << bit % 8);
-}
-
 void vmx_msr_intercept(struct virt_vm *vm, uint32_t msr, bool read, bool write)
 {
-	uint8_t *bitmap = physmap_pointer(vm->backend->msr_bitmap);
+	uint8_t *bitmap = physmap_pointer(vm->backend->msr_bitmaps);
 
 	if (msr >= MSR_HIGH_FIRST) {
 		bitmap += MSR_BITMAP_HIGH;
@@ -78,8 +108,10 @@ void vmx_msr_intercept(struct virt_vm *vm, uint32_t msr, bool read, bool write)
 	/* MSRs outside both ranges always exit. */
 	if (msr >= MSR_BITMAP_RANGE)
 		return;
-	bitmap_assign(bitmap, msr, read);
-	bitmap_assign(bitmap + MSR_BITMAP_WRITE, msr, write);
+	for (unsigned copy = 0; copy < 2; copy++, bitmap += PAGE_SIZE) {
+		bitmap_assign(bitmap, msr, read);
+		bitmap_assign(bitmap + MSR_BITMAP_WRITE, msr, write);
+	}
 }
 
 void vmx_port_intercept(struct virt_vm *vm, uint16_t port, bool intercept)

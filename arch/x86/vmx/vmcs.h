@@ -89,6 +89,9 @@ enum interruption_type {
 #define INTERRUPTIBILITY_NMI BIT(3)
 #define INTERRUPTIBILITY_SHADOW (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)
 
+/* "Exit Qualification for APIC-Access VM Exits": access types of linear accesses */
+enum { APIC_ACCESS_READ = 0, APIC_ACCESS_WRITE = 1, APIC_ACCESS_FETCH = 2 };
+
 #define PENDING_DEBUG_BS BIT(14)
 #define EXIT_REASON_BASIC BITS(15, 0)
 #define EXIT_REASON_ENTRY_FAILURE BIT(31)

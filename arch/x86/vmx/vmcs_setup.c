@@ -71,11 +71,12 @@ static void setup_controls(struct virt_vcpu *vcpu)
 	vmcs_write_32(VMCS_CONTROL_ENTRY, backend->entry_controls);
 	vmcs_write_64(VMCS_CONTROL_IO_BITMAP_A, vm->io_bitmaps.value);
 	vmcs_write_64(VMCS_CONTROL_IO_BITMAP_B, vm->io_bitmaps.value + PAGE_SIZE);
-	vmcs_write_64(VMCS_CONTROL_MSR_BITMAPS, vm->msr_bitmap.value);
+	vmcs_write_64(VMCS_CONTROL_MSR_BITMAPS, vm->msr_bitmaps.value);
 	vmcs_write_64(VMCS_CONTROL_EPT_POINTER, vm->ept_pointer);
 	vmcs_write_64(VMCS_CONTROL_TSC_OFFSET, vcpu->tsc_offset);
 	if (vmx_settings.has_vpid)
 		vmcs_write_16(VMCS_CONTROL_VPID, backend->vpid);
+	vmx_apic_setup(vcpu);
 }
 
 static void setup_guest(void)

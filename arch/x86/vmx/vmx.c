@@ -131,6 +131,12 @@ const struct virt_ops vmx_ops = {
 	.interrupt_allowed = vmx_interrupt_allowed,
 	.nmi_allowed = vmx_nmi_allowed,
 	.interrupt_window = vmx_interrupt_window,
+	.apic_mode_supported = vmx_apic_mode_supported,
+	.apic_set_mode = vmx_apic_set_mode,
+	.apic_set_status = vmx_apic_set_status,
+	.apic_set_eoi_exits = vmx_apic_set_eoi_exits,
+	.apic_arm_timer = vmx_apic_arm_timer,
+	.apic_disarm_timer = vmx_apic_disarm_timer,
 	.reason_name = vmx_reason_name,
 	.dump = vmx_dump,
 };

@@ -28,10 +28,16 @@ struct vmx_cpu {
 
 struct virt_vm_backend {
 	hpa_t io_bitmaps;  /* two contiguous pages: A, B */
-	hpa_t msr_bitmap;
+	hpa_t msr_bitmaps; /* two contiguous pages: for most, for vCPUs in VIRT_APIC_X2APIC */
 	uint64_t ept_pointer;
 	uint32_t flush_generation; /* atomic; raised by vm_flush */
 };
+
+/* "Format of Posted-Interrupt Descriptor" */
+struct vmx_posted_interrupts {
+	uint64_t requests[4]; /* a bit for each vector */
+	uint64_t control[4];  /* outstanding notification: bit 0 */
+} aligned_to(64);
 
 /* What the CPU can tell of an event that an exit interrupted: injected again at the next entry. */
 struct virt_vcpu_backend {
@@ -39,6 +45,10 @@ struct virt_vcpu_backend {
 	uint64_t host_rsp;   /* as VMCS_HOST_RSP holds it; see entry.asm */
 	uint64_t launched;   /* VMRESUME instead of VMLAUNCH; see entry.asm */
 	uint32_t primary_controls, entry_controls; /* as the VMCS holds them */
+	enum virt_apic_mode apic_mode;
+	bool has_timer_delivery;   /* vmx_apic_arm_timer() can work */
+	bool is_posting;           /* the VMCS has posted interrupts switched on */
+	uint8_t timer_vector;      /* requested in @posted, by vmx_apic_arm_timer(); 0: none */
 	bool event_queued;   /* VMCS_CONTROL_ENTRY_INTERRUPTION_INFO is valid */
 	uint32_t queued_info;
 	uint16_t vpid;
@@ -47,6 +57,7 @@ struct virt_vcpu_backend {
 	bool timer_is_far;        /* the VMCS holds VMX_TIMER_MAX_TICKS */
 	virt_exit_handler handle; /* the caller's, while the vCPU runs */
 	struct vm_exit exit;      /* the last one */
+	struct vmx_posted_interrupts posted;
 };
 
 extern struct vmx_capabilities vmx_capabilities;
@@ -82,6 +93,21 @@ bool vmx_nmi_allowed(struct virt_vcpu *vcpu);
 void vmx_interrupt_window(struct virt_vcpu *vcpu, bool wanted);
 /* Puts the event back that the last exit interrupted. */
 void vmx_requeue_event(struct virt_vcpu *vcpu);
+
+/* apic.c: virtualization of the local APIC */
+/* Allocates the vCPU's register page, if the machine can use one; frees it. */
+must_check enum status vmx_apic_create(struct virt_vcpu *vcpu);
+void vmx_apic_destroy(struct virt_vcpu *vcpu);
+/* Fills its part of the current VMCS: VIRT_APIC_SOFTWARE. */
+void vmx_apic_setup(struct virt_vcpu *vcpu);
+bool vmx_apic_mode_supported(enum virt_apic_mode mode);
+void vmx_apic_set_mode(struct virt_vcpu *vcpu, enum virt_apic_mode mode);
+void vmx_apic_set_status(struct virt_vcpu *vcpu, uint8_t requested, uint8_t in_service);
+void vmx_apic_set_eoi_exits(struct virt_vcpu *vcpu, unsigned word, uint64_t vectors);
+bool vmx_apic_arm_timer(struct virt_vcpu *vcpu, uint8_t vector, uint64_t deadline);
+bool vmx_apic_disarm_timer(struct virt_vcpu *vcpu);
+/* The vCPU leaves its CPU, whose timer others may use before it comes back. */
+void vmx_apic_stop_posting(struct virt_vcpu *vcpu);
 
 /* dump.c */
 void vmx_dump(struct virt_vcpu *vcpu, virt_print print);

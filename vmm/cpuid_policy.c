@@ -258,7 +258,7 @@ static void complete_leaf_1(struct vcpu *vcpu, struct cpuid_result *out)
 		out->ebx |= count << 16;
 		out->edx |= LEAF_1_EDX_HTT;
 	}
-	if (out->ecx & LEAF_1_ECX_XSAVE && virt_ops->register_read(&vcpu->virt, VIRT_CR4) & CR4_OSXSAVE)
+	if (out->ecx & LEAF_1_ECX_XSAVE && vcpu->virt.os_xsave)
 		out->ecx |= LEAF_1_ECX_OSXSAVE;
 }
 

@@ -99,6 +99,7 @@ struct virt_vcpu {
 	uint64_t tsc_offset;     /* guest TSC = host TSC + offset; set before the first load, then by VIRT_TSC_OFFSET */
 	uint64_t dr[4], dr6;
 	uint64_t xcr0;
+	bool os_xsave;           /* CR4.OSXSAVE as the guest set it last: CPUID shows it, so the back end keeps it at hand */
 	uint64_t xss;
 	uint64_t kernel_gs_base, star, lstar, cstar, fmask, tsc_aux; /* valid while not loaded */
 	void *xsave_area;

@@ -89,7 +89,7 @@ static int begin(void **state)
 {
 	(void)state;
 	fake_guest_create(4 * MIB);
-	fake_guest.registers[VIRT_CR4] = 0;
+	fake_guest.vcpu.virt.os_xsave = false;
 	fake_guest.vcpu.virt.xcr0 = XCR0_X87;
 	clock_tsc_frequency = 2500000000;
 	cpuid_policy_build(skylake);
@@ -130,7 +130,7 @@ static void test_leaf_1(void **state)
 	assert_int_equal(r.ecx & (BITS(8, 2) | BIT(10) | BIT(11) | BIT(14) | BIT(15) | BIT(18) | BIT(27)), 0);
 	assert_int_equal(r.edx & (BIT(9) | BIT(12)), BIT(9) | BIT(12));
 	assert_int_equal(r.edx & (BIT(18) | BIT(21) | BIT(22) | BIT(28) | BIT(29) | BIT(31)), 0);
-	fake_guest.registers[VIRT_CR4] = CR4_OSXSAVE;
+	fake_guest.vcpu.virt.os_xsave = true;
 	read_leaf(1, 0);
 	assert_true(r.ecx & BIT(27));
 	fake_guest.vm.vcpu_count = 4;

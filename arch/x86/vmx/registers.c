@@ -87,8 +87,9 @@ static void write_cr0(struct virt_vcpu *vcpu, uint64_t value)
 	write_efer(vcpu, vmcs_read_64(VMCS_GUEST_EFER), value & CR0_PG);
 }
 
-static void write_cr4(uint64_t value)
+static void write_cr4(struct virt_vcpu *vcpu, uint64_t value)
 {
+	vcpu->os_xsave = value & CR4_OSXSAVE;
 	vmcs_write_natural(VMCS_CONTROL_CR4_SHADOW, value);
 	/* With MCE clear a machine check in the guest would shut the whole CPU down. */
 	vmcs_write_natural(VMCS_GUEST_CR4, value | vmx_settings.cr4_must_be_one | (vmx_settings.cr4_allowed & CR4_MCE));
@@ -104,7 +105,7 @@ void vmx_register_write(struct virt_vcpu *vcpu, enum virt_register name, uint64_
 		write_cr0(vcpu, value);
 		return;
 	case VIRT_CR4:
-		write_cr4(value);
+		write_cr4(vcpu, value);
 		return;
 	case VIRT_EFER:
 		write_efer(vcpu, value, vmcs_read_natural(VMCS_GUEST_CR0) & CR0_PG);

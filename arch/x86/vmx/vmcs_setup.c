@@ -102,7 +102,8 @@ static void setup_control_registers(struct virt_vcpu *vcpu)
 {
 	/* CR4 bits outside the CPU's own are trapped and refused; VMXE, SMXE, LA57, CET and PKS are not for guests. */
 	uint64_t cr4_guest_owned = vmx_settings.cr4_allowed &
-				   ~(vmx_settings.cr4_must_be_one | CR4_VMXE | CR4_SMXE | CR4_LA57 | CR4_CET | CR4_PKS | CR4_PCIDE | CR4_PAE | CR4_MCE);
+				   ~(vmx_settings.cr4_must_be_one | CR4_VMXE | CR4_SMXE | CR4_LA57 | CR4_CET | CR4_PKS | CR4_PCIDE | CR4_PAE | CR4_MCE |
+				     CR4_OSXSAVE);
 
 	vmcs_write_natural(VMCS_CONTROL_CR0_MASK, ~CR0_GUEST_OWNED);
 	vmcs_write_natural(VMCS_CONTROL_CR4_MASK, ~cr4_guest_owned);

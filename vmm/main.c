@@ -29,6 +29,7 @@
 #include "vmm/sched/scheduler.h"
 #include "vmm/sched/vm_start.h"
 #include "vmm/shell/shell.h"
+#include "vmm/vm.h"
 #include "vmm/vm_console.h"
 #include "vmm/wall_clock.h"
 
@@ -280,20 +281,35 @@ static enum status start_shell(const char **why)
 	return STATUS_OK;
 }
 
-static void start_vm(const struct vm_config *vm)
+static struct vm *prepare_vm(const struct vm_config *vm_config)
 {
-	if (!vm->valid)
-		log_error("vm %s: not started: its section of trivet.conf (line %u) has faults", vm->name, vm->line);
-	else if (vm->autostart && vm_start(vm) != STATUS_OK)
-		log_error("vm %s: not started", vm->name);
+	struct vm *vm;
+
+	if (!vm_config->valid) {
+		log_error("vm %s: not started: its section of trivet.conf (line %u) has faults", vm_config->name, vm_config->line);
+		return NULL;
+	}
+	if (!vm_config->autostart)
+		return NULL;
+	if (vm_start_prepare(vm_config, &vm) == STATUS_OK)
+		return vm;
+	log_error("vm %s: not started", vm_config->name);
+	return NULL;
 }
 
+/* All are loaded before any runs: loading is the work of the vCPU's CPU, which has nothing else to do yet. */
 static enum status start_vms(const char **why)
 {
+	struct vm *prepared[CONFIG_MAX_VMS];
+
 	(void)why;
 	vm_start_init(&boot_information, config.host.cpus);
 	for (uint32_t i = 0; i < config.vm_count; i++)
-		start_vm(&config.vms[i]);
+		prepared[i] = prepare_vm(&config.vms[i]);
+	for (uint32_t i = 0; i < config.vm_count; i++) {
+		if (prepared[i])
+			vm_start_run(prepared[i]);
+	}
 	scheduler_attention();
 	return STATUS_OK;
 }

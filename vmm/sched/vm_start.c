@@ -58,7 +58,7 @@ static void remove_vcpus(struct vm *vm, uint32_t count)
 	}
 }
 
-enum status vm_start(const struct vm_config *config)
+enum status vm_start_prepare(const struct vm_config *config, struct vm **out)
 {
 	struct load_request request = {STATUS_OK};
 	struct vm *vm;
@@ -82,11 +82,16 @@ enum status vm_start(const struct vm_config *config)
 		vm_destroy(vm);
 		return status;
 	}
+	*out = vm;
+	return STATUS_OK;
+}
+
+void vm_start_run(struct vm *vm)
+{
 	running++;
 	vm->state = VM_RUNNING;
-	log_info("vm %s: started", config->name);
+	log_info("vm %s: started", vm->config->name);
 	scheduler_start(vm->vcpus[0]);
-	return STATUS_OK;
 }
 
 bool vm_start_announce_stopped(void)

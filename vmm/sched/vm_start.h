@@ -13,11 +13,13 @@ struct vm;
 void vm_start_init(const struct boot_info *info, uint64_t cpus);
 
 /**
- * vm_start() - creates the VM of @config, loads its guest and lets it run; logs `vm NAME: started`.
+ * vm_start_prepare() - creates the VM of @config and loads its guest.
  * Context: boot processor, interrupts off, no lock held.
- * Return: STATUS_OK; else nothing is left behind and one line in the log says why.
+ * Return: STATUS_OK and *@vm; else nothing is left behind and one line in the log says why.
  */
-must_check enum status vm_start(const struct vm_config *config);
+must_check enum status vm_start_prepare(const struct vm_config *config, struct vm **vm);
+/** vm_start_run() - lets a prepared VM run; logs `vm NAME: started`. Same context. */
+void vm_start_run(struct vm *vm);
 
 /**
  * vm_start_announce_stopped() - logs `vm NAME: stopped (WHY)`, below the guest's last words, for each VM that came to its

@@ -3,7 +3,7 @@
 #include "arch/x86/cr.h"
 
 #define CR3_PCID BITS(11, 0)
-#define PDPTE_RESERVED (BITS(2, 1) | BITS(8, 5) | BITS(63, 46))
+#define PDPTE_RESERVED (BITS(2, 1) | BITS(8, 5))
 
 bool cr_policy_cr0_allowed(const struct cr_state *state, uint64_t value)
 {
@@ -46,7 +46,7 @@ bool cr_policy_uses_pdptes(uint64_t cr0, uint64_t cr4, uint64_t efer)
 	return cr0 & CR0_PG && cr4 & CR4_PAE && !(efer & EFER_LME);
 }
 
-bool cr_policy_pdpte_allowed(uint64_t pdpte)
+bool cr_policy_pdpte_allowed(uint64_t pdpte, unsigned address_bits)
 {
-	return !(pdpte & BIT(0)) || !(pdpte & PDPTE_RESERVED);
+	return !(pdpte & BIT(0)) || !(pdpte & (PDPTE_RESERVED | BITS(63, address_bits)));
 }

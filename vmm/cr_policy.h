@@ -16,7 +16,7 @@ bool cr_policy_cr4_allowed(const struct cr_state *state, uint64_t value, uint64_
 bool cr_policy_efer_allowed(const struct cr_state *state, uint64_t value);
 /** cr_policy_uses_pdptes() - PAE paging: the CPU holds four PDPTEs that a load of CR0, CR3 or CR4 refreshes. */
 bool cr_policy_uses_pdptes(uint64_t cr0, uint64_t cr4, uint64_t efer);
-/** cr_policy_pdpte_allowed() - reserved bits of a PDPTE are clear, or it is not present. */
-bool cr_policy_pdpte_allowed(uint64_t pdpte);
+/** cr_policy_pdpte_allowed() - reserved bits of a PDPTE are clear, or it is not present. @address_bits: MAXPHYADDR, 36..52. */
+bool cr_policy_pdpte_allowed(uint64_t pdpte, unsigned address_bits);
 /* EFER bits that guests may set: SCE, LME, LMA (which the CPU controls), NXE. */
 #define CR_POLICY_EFER_BITS (BIT(0) | BIT(8) | BIT(10) | BIT(11))

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "arch/x86/cpu/idt.h"
 #include "tests/unit/vmx_fixture.h"
 #include "vmm/cpuid_policy.h"
 #include "vmm/exit/exit_handlers.h"
@@ -19,6 +20,13 @@ const struct io_device_class *const fixture_classes[] = {
 	&reset_ports_class, &uart_16550_class, &i8042_class, &io_apic_class, &pic_8259_class, &pit_8254_class,
 	&local_apic_class, &test_device_class, &pci_host_class, &cmos_rtc_class, &acpi_pm_class,
 };
+
+static unsigned fixture_nmis; /* handled as the host's */
+
+void idt_raise_nmi(void)
+{
+	fixture_nmis++;
+}
 
 static struct vm_config fixture_config;
 static struct vm *fixture_vm;

@@ -26,7 +26,7 @@ static bool load_pdptes(struct vcpu *vcpu, uint64_t cr0, uint64_t cr3, uint64_t 
 	if (guest_memory_read(&vcpu->vm->memory, gpa(cr3 & BITS(31, 5)), pdptes, sizeof(pdptes)) != STATUS_OK)
 		return false;
 	for (unsigned i = 0; i < 4; i++) {
-		if (!cr_policy_pdpte_allowed(pdptes[i]))
+		if (!cr_policy_pdpte_allowed(pdptes[i], cpuid_policy_physical_address_bits()))
 			return false;
 	}
 	for (unsigned i = 0; i < 4; i++)

@@ -49,13 +49,16 @@ static void load_guest(struct vcpu *vcpu, void *argument)
 	request->status = guest_boot_load(vcpu->vm, boot_information);
 }
 
-static void remove_vcpus(struct vm *vm, uint32_t count)
+/* A VM that cannot start. What a CPU that does not answer may still use stays taken for good. */
+static void give_up(struct vm *vm)
 {
-	for (uint32_t i = 0; i < count; i++) {
-		enum status status = scheduler_remove(vm->vcpus[i]);
-		if (status != STATUS_OK)
-			log_error("vm %s vcpu %u: its CPU does not answer", vm->config->name, i);
+	for (uint32_t i = 0; i < vm->vcpu_count; i++) {
+		if (scheduler_remove(vm->vcpus[i]) != STATUS_OK) {
+			log_error("vm %s vcpu %u: CPU %u does not answer: the VM's memory is lost", vm->config->name, i, vm->vcpus[i]->pcpu_index);
+			return;
+		}
 	}
+	vm_destroy(vm);
 }
 
 enum status vm_start_prepare(const struct vm_config *config, struct vm **out)
@@ -78,8 +81,7 @@ enum status vm_start_prepare(const struct vm_config *config, struct vm **out)
 	else
 		log_error("vm %s: CPU %u does not answer: %s", config->name, vm->vcpus[0]->pcpu_index, status_name(status));
 	if (status != STATUS_OK) {
-		remove_vcpus(vm, vm->vcpu_count);
-		vm_destroy(vm);
+		give_up(vm);
 		return status;
 	}
 	*out = vm;

@@ -48,7 +48,7 @@ class Bochs:
         return [
             str(loader),
             "--library-path", str(libraries),
-            "--preload", str(RIGS_DIR / "bochs_idiv_fix.so"),
+            "--preload", str(RIGS_DIR / "bochs_fixes.so"),
             str(self.root / "usr/bin/bochs-bin"),
             "-q", "-f", str(config),
         ]

@@ -37,6 +37,8 @@ CHECKS = {
     "cpuid": ("cpuid_check", "", PASS),
     "mmio": ("mmio_forms", "", PASS),
     "devices": ("device_sweep", "", PASS),
+    "faults-a": ("fault_storm", "", PASS),
+    "faults-b": ("fault_storm", "", PASS),
     "fpu-a": ("fpu_state", "1", PASS),
     "fpu-b": ("fpu_state", "2", PASS),
     "flood": ("uart_flood", "", PASS),

@@ -280,12 +280,50 @@ static void test_reset_request_ends_the_vm(void **state)
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up_software, tear_down_all)
 #define TEST_HARDWARE(function) cmocka_unit_test_setup_teardown(function, set_up_hardware, tear_down_all)
 
+/* On hardware a VMREAD or VMWRITE costs more than all else of a short exit. */
+#define SHORTEST_PATH_ACCESSES 10u
+static unsigned accesses_before, most_accesses;
+
+static unsigned accesses(void)
+{
+	return fake_vmread_count + fake_vmwrite_count;
+}
+
+static void count_accesses(struct virt_vcpu *virt)
+{
+	static const uint32_t reasons[] = {10, 18, 31, 10}; /* CPUID, VMCALL, RDMSR */
+
+	(void)virt;
+	/* From the second on: what lies between two exits is one whole path. */
+	if (entries > 1 && entries < array_count(reasons) && accesses() - accesses_before > most_accesses)
+		most_accesses = accesses() - accesses_before;
+	vcpu->virt.gpr[GPR_RCX] = MSR_MISC_ENABLE;
+	vcpu->virt.gpr[GPR_RAX] = 0;
+	if (entries >= array_count(reasons))
+		vm_stop(vcpu->vm, VM_STOP_POWEROFF, 0);
+	guest_exits(reasons[entries % array_count(reasons)]);
+	entries++;
+	accesses_before = accesses();
+}
+
+static void test_shortest_paths_read_and_write_little(void **state)
+{
+	(void)state;
+	most_accesses = 0;
+	fixture_guest = count_accesses;
+	run_loop();
+	assert_true(most_accesses > 0);
+	assert_in_range(most_accesses, 1, SHORTEST_PATH_ACCESSES);
+	print_message("VMREADs and VMWRITEs: %u\n", most_accesses);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_interrupt_is_injected_once), TEST(test_interrupt_window), TEST(test_event_in_delivery_keeps_its_place),
 		TEST(test_interrupt_wakes), TEST_HARDWARE(test_interrupt_wakes_in_hardware_mode), TEST(test_halt_with_interrupt_pending),
 		TEST(test_nmi_waits_until_it_may_come), TEST(test_reset_request_ends_the_vm),
+		TEST(test_shortest_paths_read_and_write_little), TEST_HARDWARE(test_shortest_paths_read_and_write_little),
 	};
 
 	return cmocka_run_group_tests(tests, set_up_scheduler, NULL);

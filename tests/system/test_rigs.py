@@ -3,6 +3,7 @@
 import hashlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -62,6 +63,22 @@ def test_division_is_right_on_two_bochs_at_once(program_image):
         output, _ = process.communicate(timeout=150)
         assert b"rig-test: idiv right" in output
         assert process.returncode == 0
+
+
+def test_bochs_needs_no_display_port_of_its_usual_range(program_image):
+    """Two that start at once would both choose the same, and one of them would end."""
+    taken = []
+    for port in range(5900, 5950):
+        try:
+            taken.append(socket.create_server(("", port)))
+        except OSError:
+            pass  # somebody else has it, which is as good
+    try:
+        result = emu("--rig", "bochs", "--timeout", 120, program_image("idiv"))
+    finally:
+        for server in taken:
+            server.close()
+    assert result.returncode == 0, result.stderr
 
 
 def test_bochs_is_the_one_that_the_fixes_were_made_for(program_image):

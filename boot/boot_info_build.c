@@ -94,16 +94,36 @@ bool boot_path_copy(char *path, struct ini_text text)
 	return exact;
 }
 
-void boot_info_note_missing_files(struct boot_info *info, const char *configuration, uint64_t size)
+bool boot_path_is_configuration(const char *path)
+{
+	static const char extension[] = ".conf";
+	size_t length = strlen(path), extension_length = sizeof(extension) - 1;
+
+	if (path[0] == '.' || length <= extension_length || strcmp(path + length - extension_length, extension) != 0)
+		return false;
+	for (size_t i = 0; i < length; i++)
+		if (path[i] == '/')
+			return false;
+	return true;
+}
+
+static void note_files_missing_to(struct boot_info *info, const struct boot_file *configuration)
 {
 	char path[BOOT_INFO_PATH_SIZE];
 	struct ini_reader reader;
 	struct ini_line line;
 	struct ini_text text;
 
-	ini_open(&reader, configuration, size);
+	ini_open(&reader, (const char *)(uintptr_t)configuration->base, configuration->size);
 	while (ini_next_file(&reader, &line, &text)) {
 		if (!boot_path_copy(path, text) || boot_info_find_file(info, path) == NULL)
 			boot_info_add_message(info, path, "not found");
 	}
+}
+
+void boot_info_note_missing_files(struct boot_info *info)
+{
+	for (uint32_t i = 0; i < info->file_count; i++)
+		if (boot_path_is_configuration(info->files[i].path))
+			note_files_missing_to(info, &info->files[i]);
 }

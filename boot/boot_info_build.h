@@ -36,5 +36,11 @@ must_check enum status boot_info_add_region(struct boot_info *info, uint64_t bas
  */
 must_check bool boot_path_copy(char *path, struct ini_text text);
 
-/** boot_info_note_missing_files() - adds a message for every file that @configuration names and @info does not hold. */
-void boot_info_note_missing_files(struct boot_info *info, const char *configuration, uint64_t size);
+/**
+ * boot_path_is_configuration() - @path is a configuration: a file NAME.conf beside trivet.conf, or that itself. Loaders load all of
+ * these with the files that they name, since the shell creates VMs of them; files that begin with '.' are other systems' litter.
+ */
+bool boot_path_is_configuration(const char *path);
+
+/** boot_info_note_missing_files() - adds a message for every file that a configuration in @info names and @info does not hold. */
+void boot_info_note_missing_files(struct boot_info *info);

@@ -29,13 +29,12 @@ static size_t text_find(struct ini_text text, char wanted)
 
 static struct ini_text text_without_comment(struct ini_text text)
 {
+	text = text_trimmed(text);
+	if (text.length > 0 && text.start[0] == ';')
+		text.length = 0;
 	for (size_t i = 0; i < text.length; i++) {
-		if (text.start[i] != '#' && text.start[i] != ';')
-			continue;
-		if (i == 0 || is_blank(text.start[i - 1])) {
+		if (text.start[i] == '#' && (i == 0 || is_blank(text.start[i - 1])))
 			text.length = i;
-			break;
-		}
 	}
 	return text_trimmed(text);
 }

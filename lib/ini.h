@@ -2,8 +2,9 @@
  * INI text cut into sections and key = value lines, without knowing any key. Used by the configuration parser and by the
  * loaders, which must find the files that a configuration names.
  *
- * A line is empty, a comment, `[word]`, `[word name]`, or `key = value`. '#' and ';' start a comment at the beginning of a line or
- * after white space. Values are trimmed; there is no quoting and no continuation. CR LF and a UTF-8 byte-order mark are accepted.
+ * A line is empty, a comment, `[word]`, `[word name]`, or `key = value`. '#' starts a comment at the beginning of a line or after
+ * white space, ';' only at the beginning, since it also stands between commands. Values are trimmed; there is no quoting and no
+ * continuation. CR LF and a UTF-8 byte-order mark are accepted.
  */
 #pragma once
 

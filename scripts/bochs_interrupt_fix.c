@@ -110,8 +110,7 @@ static const char *mend_smp_loop(void)
 /*
  * At a VM entry external interrupts are masked by the guest's IF before in_vmx_guest is true, so that a guest with
  * interrupts off keeps them from the hypervisor although 'external-interrupt exiting' is set. We decide again once the
- * guest is entered, at the start of VMenterInjectEvents(). Not with one processor: there the next change of IF has done so
- * far, and runs stay the same to the instruction.
+ * guest is entered, at the start of VMenterInjectEvents().
  */
 static const char inject_events_code[] =
 	"f3 0f 1e fa "          /* endbr64 */
@@ -121,23 +120,19 @@ static const char inject_events_code[] =
 #define INJECT_EVENTS_CONTINUE 16
 #define INJECT_EVENTS_RETURN (INJECT_EVENTS_CONTINUE + 0x50)
 
-static const uint8_t *bx_cpu_count __attribute__((used));
 static const void *handle_interrupt_mask_change __attribute__((used));
 static const void *inject_events_continue __attribute__((used));
 
 __attribute__((naked)) static void inject_events(void)
 {
-	__asm__("movq bx_cpu_count(%rip), %rax\n\t"
-			"cmpb $1, (%rax)\n\t"
-			"je 1f\n\t"
-			"pushq %rdi\n\t"
+	__asm__("pushq %rdi\n\t"
 			"call *handle_interrupt_mask_change(%rip)\n\t"
-			"popq %rdi\n"
-			"1:\tmovl 0x9090(%rdi), %r8d\n\t"
+			"popq %rdi\n\t"
+			"movl 0x9090(%rdi), %r8d\n\t"
 			"testl %r8d, %r8d\n\t"
-			"js 2f\n\t"
+			"js 1f\n\t"
 			"ret\n"
-			"2:\tjmp *inject_events_continue(%rip)");
+			"1:\tjmp *inject_events_continue(%rip)");
 }
 
 static const char *mend_vm_entry(void)
@@ -145,9 +140,8 @@ static const char *mend_vm_entry(void)
 	unsigned char *function = dlsym(RTLD_DEFAULT, "_ZN8BX_CPU_C19VMenterInjectEventsEv");
 
 	handle_interrupt_mask_change = dlsym(RTLD_DEFAULT, "_ZN8BX_CPU_C25handleInterruptMaskChangeEv");
-	bx_cpu_count = dlsym(RTLD_DEFAULT, "bx_cpu_count");
-	if (handle_interrupt_mask_change == NULL || bx_cpu_count == NULL)
-		return "this program has no handleInterruptMaskChange() or bx_cpu_count";
+	if (handle_interrupt_mask_change == NULL)
+		return "this program has no handleInterruptMaskChange()";
 	if (find_code(function, 1, inject_events_code) == NULL || function[INJECT_EVENTS_RETURN] != 0xc3)
 		return "VMenterInjectEvents() is not as expected";
 	inject_events_continue = function + INJECT_EVENTS_CONTINUE;

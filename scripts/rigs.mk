@@ -2,9 +2,11 @@
 #   make image CONF=path/trivet.conf OUT=disk.img
 #   make iso   CONF=path/trivet.conf OUT=disk.iso
 #   make usb   CONF=path/trivet.conf DEV=/dev/sdX
-# FILES names one more folder in which the configuration's files are looked for.
+# FILES names one more folder in which the configurations' files are looked for; EXTRA="a.conf b.conf" stores these configurations
+# and their files too, for the shell's create.
 CONF ?= examples/demo.conf
 FILES ?= $(BUILD)
+BOOT_FILES = --files '$(FILES)' $(foreach conf,$(EXTRA),--extra '$(conf)')
 
 .PHONY: setup run guests image iso usb
 
@@ -24,13 +26,13 @@ endif
 
 image: OUT ?= $(BUILD)/trivet.img
 image: all $(BUILD)/trivet-check
-	@scripts/mkimage --files '$(FILES)' '$(CONF)' '$(OUT)'
+	@scripts/mkimage $(BOOT_FILES) '$(CONF)' '$(OUT)'
 
 iso: OUT ?= $(BUILD)/trivet.iso
 iso: all $(BUILD)/trivet-check
-	@scripts/mkiso --files '$(FILES)' '$(CONF)' '$(OUT)'
+	@scripts/mkiso $(BOOT_FILES) '$(CONF)' '$(OUT)'
 
 usb: all $(BUILD)/trivet-check
 	@test -n '$(DEV)' || { echo 'usb: name the stick: make usb DEV=/dev/sdX' >&2; exit 2; }
-	@scripts/mkimage --files '$(FILES)' '$(CONF)' '$(BUILD)/usb.img'
+	@scripts/mkimage $(BOOT_FILES) '$(CONF)' '$(BUILD)/usb.img'
 	@scripts/write_usb '$(BUILD)/usb.img' '$(DEV)'

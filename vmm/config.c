@@ -5,11 +5,18 @@
 #include "lib/fmt.h"
 #include "lib/ini.h"
 #include "lib/string.h"
+#include "vmm/config_checks.h"
 #include "vmm/config_schema.h"
 #include "vmm/config_values.h"
 
 #define MESSAGE_SIZE 256u
 #define QUOTED_MAX 40 /* bytes of the user's text that a message repeats */
+
+/* Where a VM's policy is named, or else where its section begins. */
+struct sched_place {
+	unsigned line, column;
+	bool named;
+};
 
 struct config_parser {
 	struct config *config;
@@ -23,6 +30,7 @@ struct config_parser {
 	unsigned host_line;          /* of [host]; 0: not seen */
 	unsigned key_lines[CONFIG_MAX_KEYS]; /* where each key of the section was given; 0: not yet */
 	bool console_named;
+	struct sched_place sched_places[CONFIG_MAX_VMS];
 };
 
 static void report_fault(struct config_parser *parser, unsigned line, unsigned column, const char *format, ...) printf_like(4, 5);
@@ -55,6 +63,7 @@ static void set_defaults(struct config *config)
 		.console_baud = 115200,
 		.console_framebuffer = true,
 		.cpus = ~(uint64_t)0,
+		.sched = { .policy = CONFIG_SCHED_CREDIT, .weight = CONFIG_DEFAULT_WEIGHT },
 		.when_all_stopped = CONFIG_WHEN_STOPPED_SHELL,
 		.log_level = LOG_INFO,
 	};
@@ -116,12 +125,19 @@ static void open_vm(struct config_parser *parser, const struct ini_line *line)
 		report_fault(parser, line->line, line->key_column, "too many VMs; expected at most %u", CONFIG_MAX_VMS);
 		return;
 	}
+	parser->sched_places[config->vm_count] = (struct sched_place){ line->line, line->key_column, false };
 	vm = &config->vms[config->vm_count++];
-	vm->valid = true;
-	vm->vcpus = 1;
-	vm->boot = CONFIG_BOOT_LINUX;
-	vm->autostart = true;
-	vm->line = line->line;
+	*vm = (struct vm_config){
+		.valid = true,
+		.vcpus = 1,
+		.cpus = ~(uint64_t)0,
+		.boot = CONFIG_BOOT_LINUX,
+		.autostart = true,
+		.on_poweroff = CONFIG_ON_STOP_DESTROY,
+		.on_reboot = CONFIG_ON_STOP_RESTART,
+		.on_crash = CONFIG_ON_STOP_PRESERVE,
+		.line = line->line,
+	};
 	parser->vm = vm;
 	parser->section = CONFIG_SECTION_VM;
 	parser->skipping = false;
@@ -205,10 +221,31 @@ static void read_key(struct config_parser *parser, const struct ini_line *line)
 	if (!key)
 		return;
 	forget_default_consoles(parser, key);
+	if (key->parse == config_parse_vm_sched)
+		parser->sched_places[parser->vm - parser->config->vms] = (struct sched_place){ line->line, line->value_column, true };
 	if (key->parse(&value, parser->vm ? (void *)parser->vm : (void *)&parser->config->host))
 		return;
-	report_fault(parser, line->line, line->value_column + (unsigned)value.fault_offset, "%s in '%s = %.*s'; expected %s",
-		     value.problem ? value.problem : "bad value", key->name, QUOTED(line->value), value.expected);
+	report_fault(parser, line->line, line->value_column + (unsigned)value.fault_offset, "%s in '%s = %.*s'; expected %s%s%s%s",
+		     value.problem ? value.problem : "bad value", key->name, QUOTED(line->value), value.expected,
+		     value.suggestion ? "; did you mean '" : "", value.suggestion ? value.suggestion : "", value.suggestion ? "'?" : "");
+}
+
+/* Only at the end is it known what [host] says. A VM that is skipped anyway is not blamed twice. */
+static void check_vms(struct config_parser *parser)
+{
+	struct config *config = parser->config;
+
+	for (uint32_t i = 0; i < config->vm_count; i++) {
+		const struct sched_place *place = &parser->sched_places[i];
+		const char *problem;
+
+		parser->vm = &config->vms[i];
+		if (!place->named || !parser->vm->valid)
+			config_inherit_sched(&config->host, parser->vm);
+		problem = parser->vm->valid ? config_check_vm(&config->host, parser->vm) : NULL;
+		if (problem)
+			report_fault(parser, place->line, place->column, "%s", problem);
+	}
 }
 
 unsigned config_parse(const char *text, size_t size, struct config *config, config_report report, void *context)
@@ -228,6 +265,7 @@ unsigned config_parse(const char *text, size_t size, struct config *config, conf
 			report_fault(&parser, line.line, line.key_column, "%s", line.error);
 	}
 	close_section(&parser);
+	check_vms(&parser);
 	/* With no console at all nobody could read why. */
 	if (!config->host.console_serial && !config->host.console_framebuffer)
 		config->host.console_serial = config->host.console_framebuffer = true;

@@ -192,7 +192,10 @@ void console_mux_forget(struct vm *vm)
 /* A VM that has ended: the rest of its last line, and nobody stays attached to it. */
 static void finish_stopped(struct vm *vm)
 {
-	if (vm->state != VM_STOPPED || vm_console_has_output(&vm->console))
+	bool ended = vm->state == VM_STOPPED || vm->state == VM_DESTROYING;
+
+	/* Before its end is announced it is open whether it starts again. */
+	if (!ended || !vm->stop_announced || vm_console_has_output(&vm->console))
 		return;
 	guest_line_end(vm->id, vm->config->name);
 	if (vm == mux.attached)

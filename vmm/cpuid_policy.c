@@ -21,7 +21,7 @@
 #define EXTENDED_LEAF_1_EDX_NX BIT(20)
 
 /* How a ready answer is completed for the vCPU that asks. */
-enum cpuid_completion { COMPLETE_NOTHING, COMPLETE_LEAF_1, COMPLETE_TOPOLOGY, COMPLETE_XSAVE };
+enum cpuid_completion { COMPLETE_NOTHING, COMPLETE_LEAF_1, COMPLETE_CACHES, COMPLETE_TOPOLOGY, COMPLETE_XSAVE };
 
 struct cpuid_leaf {
 	uint8_t first;      /* in answers[] */
@@ -37,6 +37,8 @@ static uint32_t answer_count;
 static struct cpuid_leaf leaves[GROUP_COUNT][LEAVES_PER_GROUP];
 static uint32_t xcr0_allowed;
 static uint64_t cr4_allowed, efer_allowed;
+
+static const uint32_t topology_leaves[] = { 0xb, 0x1f };
 
 static struct cpuid_leaf *find_leaf(uint32_t leaf)
 {
@@ -105,7 +107,7 @@ static void add_caches(cpuid_policy_source source)
 		if (bits_get(result.eax, 4, 0) == 0)
 			break;
 	}
-	mark_leaf(0x4, COMPLETE_NOTHING);
+	mark_leaf(0x4, COMPLETE_CACHES);
 }
 
 static void add_xsave(cpuid_policy_source source)
@@ -232,17 +234,24 @@ void cpuid_policy_build(cpuid_policy_source source)
 												     : (struct cpuid_result){ 0 }));
 	}
 	add_caches(source);
-	add_answer(0xb, (struct cpuid_result){ 0 });
 	add_xsave(source);
+	for (size_t i = 0; i < array_count(topology_leaves); i++) {
+		add_answer(topology_leaves[i], (struct cpuid_result){ 0 });
+		find_leaf(topology_leaves[i])->completion = COMPLETE_TOPOLOGY;
+	}
 	mark_leaf(0x1, COMPLETE_LEAF_1);
 	find_leaf(0x1)->by_subleaf = false;
 	mark_leaf(0x7, COMPLETE_NOTHING);
-	mark_leaf(0xb, COMPLETE_TOPOLOGY);
-	find_leaf(0xb)->by_subleaf = false;
 	fill_frequencies();
 	add_hypervisor_leaves();
 	fill_address_sizes();
 	find_allowed_bits();
+}
+
+/* vCPUs are the cores of one package, one thread each. Their APIC ids are their indices, in a field of this many bits. */
+static unsigned core_id_bits(const struct vcpu *vcpu)
+{
+	return bits_highest(2 * vcpu->vm->vcpu_count - 1);
 }
 
 static struct cpuid_result host_cpuid(uint32_t leaf, uint32_t subleaf) { return insn_cpuid(leaf, subleaf); }
@@ -262,7 +271,20 @@ static void complete_leaf_1(struct vcpu *vcpu, struct cpuid_result *out)
 		out->ecx |= LEAF_1_ECX_OSXSAVE;
 }
 
-/* One thread to a core, all cores in one package. SDM Vol. 2A "CPUID", leaf 0BH. */
+/* Numbers of ids less one: of cores in the package in bits 31:26, of threads that share the cache in bits 25:14. Caches of
+ * the levels 1 and 2 are the core's own. SDM Vol. 2A "CPUID", leaf 04H. */
+static void complete_caches(const struct vcpu *vcpu, struct cpuid_result *out)
+{
+	const uint32_t other_ids = (uint32_t)BIT(core_id_bits(vcpu)) - 1;
+
+	if (bits_get(out->eax, 4, 0) == 0)
+		return;
+	out->eax |= other_ids << 26;
+	if (bits_get(out->eax, 7, 5) > 2)
+		out->eax |= other_ids << 14;
+}
+
+/* SDM Vol. 2A "CPUID", leaves 0BH and 1FH. */
 static void complete_topology(const struct vcpu *vcpu, uint32_t subleaf, struct cpuid_result *out)
 {
 	const uint32_t level_thread = 1, level_core = 2;
@@ -273,7 +295,7 @@ static void complete_topology(const struct vcpu *vcpu, uint32_t subleaf, struct 
 		out->ebx = 1;
 		out->ecx |= level_thread << 8;
 	} else if (subleaf == 1) {
-		out->eax = bits_highest(2 * VM_MAX_VCPUS - 1);
+		out->eax = core_id_bits(vcpu);
 		out->ebx = vcpu->vm->vcpu_count;
 		out->ecx |= level_core << 8;
 	}
@@ -305,6 +327,8 @@ void cpuid_policy_read(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf, struc
 		return;
 	if (entry->completion == COMPLETE_LEAF_1)
 		complete_leaf_1(vcpu, out);
+	else if (entry->completion == COMPLETE_CACHES)
+		complete_caches(vcpu, out);
 	else if (entry->completion == COMPLETE_TOPOLOGY)
 		complete_topology(vcpu, subleaf, out);
 	else

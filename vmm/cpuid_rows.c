@@ -2,7 +2,7 @@
 
 #include "arch/x86/cr.h"
 
-#define BASIC_LEAF_MAX 0x16u
+#define BASIC_LEAF_MAX 0x1fu
 #define EXTENDED_LEAF_MAX 0x80000008u
 
 /* State that a guest may have: what vCPUs are switched with. PKRU, AMX and the supervisor states are not among it. */
@@ -32,7 +32,7 @@ const struct cpuid_row cpuid_rows[] = {
 	{ 0x1, 0, CPUID_EDX, F(8, 0) | F(17, 11) | B(19) | F(27, 23), B(9) },
 	/* Cache and TLB descriptors. */
 	{ 0x2, 0, CPUID_EAX, ALL, 0 }, { 0x2, 0, CPUID_EBX, ALL, 0 }, { 0x2, 0, CPUID_ECX, ALL, 0 }, { 0x2, 0, CPUID_EDX, ALL, 0 },
-	/* Caches, without the host's numbers of threads and cores. */
+	/* Caches; numbers of threads and cores are filled in at each read. */
 	{ 0x4, CPUID_SUBLEAF_ANY, CPUID_EAX, F(13, 0), 0 }, { 0x4, CPUID_SUBLEAF_ANY, CPUID_EBX, ALL, 0 },
 	{ 0x4, CPUID_SUBLEAF_ANY, CPUID_ECX, ALL, 0 }, { 0x4, CPUID_SUBLEAF_ANY, CPUID_EDX, F(2, 0), 0 },
 	/* The APIC timer runs in every power state (ARAT). */
@@ -48,7 +48,7 @@ const struct cpuid_row cpuid_rows[] = {
 	{ 0x7, 0, CPUID_EDX, F(4, 2) | B(8) | B(10) | B(14) | B(16) | B(23) | B(29), 0 },
 	/* AVX-VNNI, BF16, fast short REP, AVX-IFMA. */
 	{ 0x7, 1, CPUID_EAX, F(5, 4) | F(12, 10) | B(23), 0 },
-	/* Topology: filled in at each read. */
+	/* Topology: filled in at each read, in leaf 1FH too. */
 	{ 0xb, CPUID_SUBLEAF_ANY, CPUID_EAX, 0, 0 },
 	/* XSAVE state; sizes are worked out from what is passed. XSAVEOPT, XSAVEC, XGETBV with ECX = 1; no XSAVES. */
 	{ CPUID_LEAF_XSAVE, 0, CPUID_EAX, (uint32_t)XCR0_GUEST, 0 },

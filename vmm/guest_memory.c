@@ -1,5 +1,7 @@
 #include "vmm/guest_memory.h"
 
+#include "arch/x86/insn.h"
+#include "arch/x86/pcpu.h"
 #include "arch/x86/physmap.h"
 #include "lib/checked.h"
 #include "lib/string.h"
@@ -109,7 +111,16 @@ enum status guest_memory_create(struct guest_memory *memory, uint64_t size, cons
 	return status;
 }
 
-static void free_slot(struct guest_memory *memory, const struct guest_memory_slot *slot)
+static uint64_t ram_size(const struct guest_memory *memory)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < memory->slot_count; i++)
+		sum += memory->slots[i].length;
+	return sum;
+}
+
+static void free_slot(struct guest_memory *memory, const struct guest_memory_slot *slot, bool clean)
 {
 	struct page_table_leaf leaf;
 
@@ -120,14 +131,70 @@ static void free_slot(struct guest_memory *memory, const struct guest_memory_slo
 			return;
 		while (page_order_size(order) < leaf.page_size)
 			order++;
-		page_pool_free(leaf.output, order, PAGE_OWNER_GUEST);
+		if (clean)
+			page_pool_free_clean(leaf.output, order, PAGE_OWNER_GUEST);
+		else
+			page_pool_free(leaf.output, order, PAGE_OWNER_GUEST);
 	}
+}
+
+/* Zeroes at most @limit bytes at @offset of @slot, not further than the page that holds them; returns how many. */
+static uint64_t scrub_piece(struct guest_memory *memory, const struct guest_memory_slot *slot, uint64_t offset, uint64_t limit)
+{
+	uint64_t address = slot->base.value + offset;
+	struct page_table_leaf leaf;
+
+	if (page_table_lookup(&memory->nested, address, &leaf) != STATUS_OK)
+		return slot->length - offset;
+	limit = min_u64(limit, min_u64(slot->length - offset, leaf.page_size - address % leaf.page_size));
+	insn_rep_stosq(physmap_pointer(leaf.output), 0, limit / sizeof(uint64_t));
+	pcpu_note_progress();
+	return limit;
+}
+
+bool guest_memory_scrub(struct guest_memory *memory, uint64_t limit)
+{
+	uint64_t before = 0;
+
+	for (unsigned i = 0; i < memory->slot_count; i++) {
+		const struct guest_memory_slot *slot = &memory->slots[i];
+
+		while (limit != 0 && memory->scrubbed < before + slot->length) {
+			uint64_t done = scrub_piece(memory, slot, memory->scrubbed - before, limit);
+
+			memory->scrubbed += done;
+			limit -= min_u64(done, limit);
+		}
+		before += slot->length;
+	}
+	return memory->scrubbed < before;
+}
+
+void guest_memory_reuse(struct guest_memory *memory)
+{
+	memory->scrubbed = 0;
+}
+
+/* Tables of each level, one for each part of the address space that the level above covers. */
+uint64_t guest_memory_overhead(uint64_t size, const struct page_table_format *format)
+{
+	uint64_t end = address_end(size), pages = short_cut_pages(size) + 1, span = PAGE_SIZE_2M;
+
+	/* The first 2 MiB are mapped by small pages, the local APIC's too. */
+	pages += format->page_2m ? 2 : end / PAGE_SIZE_2M;
+	for (unsigned level = 2; level < format->levels; level++) {
+		span *= PAGE_SIZE / sizeof(uint64_t);
+		pages += 1 + (level == 2 && format->page_1g ? 2 : (end + span - 1) / span);
+	}
+	return pages * PAGE_SIZE;
 }
 
 void guest_memory_destroy(struct guest_memory *memory)
 {
+	bool clean = memory->scrubbed >= ram_size(memory);
+
 	for (unsigned i = 0; i < memory->slot_count; i++)
-		free_slot(memory, &memory->slots[i]);
+		free_slot(memory, &memory->slots[i], clean);
 	if (memory->nested.root.value != 0)
 		page_table_destroy(&memory->nested);
 	if (memory->low_pages != NULL)

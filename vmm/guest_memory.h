@@ -28,6 +28,7 @@ struct guest_memory {
 	uint8_t **low_pages; /* short cuts of guest_memory.c: by 4 KiB of the first 2 MiB of guest-physical address */
 	uint8_t **chunks;    /* by 2 MiB of guest-physical address */
 	uint64_t chunk_count; /* at least 1 */
+	uint64_t scrubbed;    /* RAM from the first slot on that guest_memory_scrub() has zeroed [bytes] */
 };
 
 /**
@@ -37,6 +38,16 @@ struct guest_memory {
 must_check enum status guest_memory_create(struct guest_memory *memory, uint64_t size, const struct page_table_format *format);
 /** guest_memory_destroy() - scrubs and frees every page. No vCPU may run. */
 void guest_memory_destroy(struct guest_memory *memory);
+/**
+ * guest_memory_scrub() - zeroes the next piece of RAM, at most @limit bytes (a multiple of 4 KiB), so that much memory takes
+ * many short times; guest_memory_destroy() has nothing left to scrub then. No vCPU may run until guest_memory_reuse().
+ * Return: false when all is zero.
+ */
+bool guest_memory_scrub(struct guest_memory *memory, uint64_t limit);
+/** guest_memory_reuse() - a guest is going to write to the memory again. */
+void guest_memory_reuse(struct guest_memory *memory);
+/** guest_memory_overhead() - what the tables of a VM of @size bytes of RAM take at most, in the largest pages [bytes]. */
+uint64_t guest_memory_overhead(uint64_t size, const struct page_table_format *format);
 
 /** guest_memory_find_page() - the long way of guest_memory_page(). */
 void *guest_memory_find_page(const struct guest_memory *memory, gpa_t address);

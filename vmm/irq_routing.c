@@ -147,3 +147,11 @@ void irq_register_written(struct vcpu *vcpu, uint64_t offset)
 	if (irq->local != NULL)
 		irq->local->register_written(irq->local_device, vcpu, offset);
 }
+
+void irq_enter_init(struct vcpu *vcpu)
+{
+	const struct irq_routing *irq = &vcpu->vm->irq;
+
+	if (irq->local != NULL)
+		irq->local->enter_init(irq->local_device, vcpu);
+}

@@ -53,6 +53,8 @@ struct irq_local_controller {
 	bool (*prepare_entry)(struct io_device *device, struct vcpu *vcpu);
 	/* The hardware put a guest's write into the vCPU's register page at @offset, and its effect is left to us. */
 	void (*register_written)(struct io_device *device, struct vcpu *vcpu, uint64_t offset);
+	/* An INIT resets @vcpu's APIC, which is loaded. */
+	void (*enter_init)(struct io_device *device, struct vcpu *vcpu);
 	/* CR8 = TPR[7:4]. */
 	uint8_t (*get_task_priority)(struct io_device *device, struct vcpu *vcpu);
 	void (*set_task_priority)(struct io_device *device, struct vcpu *vcpu, uint8_t cr8);
@@ -90,3 +92,4 @@ int irq_pending_vector(struct vcpu *vcpu);
 bool irq_prepare_entry(struct vcpu *vcpu);
 int irq_acknowledge(struct vcpu *vcpu);
 void irq_register_written(struct vcpu *vcpu, uint64_t offset);
+void irq_enter_init(struct vcpu *vcpu);

@@ -25,13 +25,16 @@
 #include "vmm/config.h"
 #include "vmm/console_mux.h"
 #include "vmm/cpuid_policy.h"
+#include "vmm/last_boot.h"
+#include "vmm/machine_check_blame.h"
 #include "vmm/msr_policy.h"
 #include "vmm/sched/scheduler.h"
-#include "vmm/sched/vm_start.h"
+#include "vmm/sched/vm_life.h"
 #include "vmm/shell/shell.h"
 #include "vmm/vm.h"
 #include "vmm/vm_console.h"
 #include "vmm/wall_clock.h"
+#include "vmm/watchdog.h"
 
 #define COM_IRQ_1_3 4u
 #define COM_IRQ_2_4 3u
@@ -260,9 +263,12 @@ static void when_all_stopped(void)
 /* What the boot processor does beside running vCPUs. */
 static bool housekeeping(void)
 {
-	bool more = console_mux_poll();
+	static bool any_alive;
+	bool had_alive = any_alive, more = console_mux_poll();
 
-	if (vm_start_announce_stopped() && !vm_start_any_running())
+	more = vm_life_work() || more;
+	any_alive = vm_life_count_alive() != 0;
+	if (had_alive && !any_alive)
 		when_all_stopped();
 	return more;
 }
@@ -275,41 +281,22 @@ static enum status start_shell(const char **why)
 	for (uint32_t i = 0; i < pcpu_count(); i++)
 		online += pcpu_get(i)->online;
 	scheduler_set_housekeeping(housekeeping);
+	panic_set_reboot(config.host.panic_reboot, power_reboot);
+	machine_check_blame_init();
+	watchdog_start();
 	vm_console_set_output_hook(scheduler_attention);
 	log_info("trivet %s: up, %u CPUs, %llu MiB", TRIVET_VERSION, online, (unsigned long long)(page_pool_total_bytes() / MIB));
 	shell_start();
 	return STATUS_OK;
 }
 
-static struct vm *prepare_vm(const struct vm_config *vm_config)
-{
-	struct vm *vm;
-
-	if (!vm_config->valid) {
-		log_error("vm %s: not started: its section of trivet.conf (line %u) has faults", vm_config->name, vm_config->line);
-		return NULL;
-	}
-	if (!vm_config->autostart)
-		return NULL;
-	if (vm_start_prepare(vm_config, &vm) == STATUS_OK)
-		return vm;
-	log_error("vm %s: not started", vm_config->name);
-	return NULL;
-}
-
-/* All are loaded before any runs: loading is the work of the vCPU's CPU, which has nothing else to do yet. */
 static enum status start_vms(const char **why)
 {
-	struct vm *prepared[CONFIG_MAX_VMS];
-
 	(void)why;
-	vm_start_init(&boot_information, config.host.cpus);
-	for (uint32_t i = 0; i < config.vm_count; i++)
-		prepared[i] = prepare_vm(&config.vms[i]);
-	for (uint32_t i = 0; i < config.vm_count; i++) {
-		if (prepared[i])
-			vm_start_run(prepared[i]);
-	}
+	scheduler_set_cpus(config.host.cpus);
+	vm_life_init(&boot_information, &config);
+	vm_life_autostart();
+	shell_execute_script(config.host.autoexec);
 	scheduler_attention();
 	return STATUS_OK;
 }
@@ -344,6 +331,7 @@ noreturn_function void hypervisor_main(hpa_t boot_info, uint64_t image_base)
 	cpu_init_boot();
 	pcpu_current()->activity = "booting";
 	take_boot_info(boot_info);
+	last_boot_init(&boot_information);
 	for (size_t i = 0; i < array_count(stages); i++) {
 		const char *why = "";
 		enum status status = stages[i].run(&why);

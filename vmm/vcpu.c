@@ -13,12 +13,25 @@ void vcpu_set_kick_handler(vcpu_kick_handler handler)
 
 void vcpu_kick(struct vcpu *vcpu, uint32_t request)
 {
-	__atomic_fetch_or(&vcpu->requests, request, __ATOMIC_RELEASE);
+	/* A full barrier: see vmm/sched/scheduler_queue.c. What was asked before and not yet taken has had its kick. */
+	uint32_t before = __atomic_fetch_or(&vcpu->requests, request, __ATOMIC_SEQ_CST);
+
+	if ((before & request) == request)
+		return;
 	/* The vCPU's own CPU looks at the requests before every entry. */
 	if (__atomic_load_n(&vcpu->state, __ATOMIC_ACQUIRE) == VCPU_RUNNING && vcpu->pcpu_index == pcpu_current()->index)
 		return;
 	if (kick_handler)
 		kick_handler(vcpu);
+}
+
+uint64_t vcpu_run_ticks(const struct vcpu *vcpu)
+{
+	uint64_t ticks = vcpu->sched.run_ticks;
+
+	if (__atomic_load_n(&vcpu->state, __ATOMIC_ACQUIRE) == VCPU_RUNNING)
+		ticks += clock_now() - vcpu->sched.since;
+	return ticks;
 }
 
 uint64_t vcpu_gpr_read(struct vcpu *vcpu, unsigned number)

@@ -6,12 +6,15 @@
 #include "arch/x86/virt.h"
 #include "lib/list.h"
 #include "lib/types.h"
+#include "vmm/exit_recorder.h"
+#include "vmm/vcpu_sched.h"
 
 struct vm;
 struct scheduler_cpu;
 
 enum vcpu_state {
-	VCPU_OFF,      /* not started (waits for a start-up IPI) or its VM is stopped */
+	VCPU_OFF,      /* its VM was not started yet, or is stopped */
+	VCPU_WAIT_SIPI, /* after INIT: waits for a start-up IPI */
 	VCPU_RUNNABLE,
 	VCPU_RUNNING,  /* on vcpu->pcpu_index now, in the guest or handling its exit */
 	VCPU_BLOCKED,  /* in HLT: waits for an interrupt or a timer */
@@ -23,7 +26,10 @@ enum vcpu_state {
 #define VCPU_REQUEST_STOP 0x2u    /* the VM stops */
 #define VCPU_REQUEST_TIMER 0x4u   /* the earliest deadline changed */
 #define VCPU_REQUEST_NMI 0x8u
-#define VCPU_REQUEST_RESET 0x10u
+#define VCPU_REQUEST_INIT 0x10u   /* an INIT arrived: state after INIT, then VCPU_WAIT_SIPI (the bootstrap vCPU: starts at the reset vector) */
+#define VCPU_REQUEST_SIPI 0x20u   /* a start-up IPI arrived, vcpu->sipi_vector; without effect unless VCPU_WAIT_SIPI */
+#define VCPU_REQUEST_PAUSE 0x40u  /* the user pauses the VM */
+#define VCPU_REQUEST_FLUSH 0x80u  /* the VM's nested table lost mappings: forget translations before the next entry */
 
 /* What an exit handler wants done with its vCPU. RIP moves in one place, by this. */
 enum exit_action {
@@ -43,13 +49,14 @@ struct vcpu {
 	uint32_t pcpu_index; /* the CPU that runs it */
 	enum vcpu_state state; /* written by its CPU, or under the scheduler's lock while not running */
 	uint32_t requests;   /* VCPU_REQUEST_*, atomic */
+	uint8_t sipi_vector; /* atomic; of the last start-up IPI */
 	struct scheduler_cpu *scheduler; /* the part of the CPU that runs it; set by the scheduler */
-	struct list run_link; /* in the run queue of its CPU */
+	struct vcpu_sched sched; /* the scheduler's and its policies' */
 	struct list timers;  /* struct vcpu_timer, by deadline; device lock */
 	struct vcpu_timer *timer_in_hardware; /* in the list too; NULL: none; device lock */
 	void *local_apic;    /* state of the local APIC model; device lock */
+	struct exit_recorder *recorder; /* the last exits; never NULL; the vCPU owns it */
 	uint64_t exit_counts[VIRT_EXIT_REASON_MAX];
-	uint64_t run_ticks;  /* time in the guest and its exits [TSC ticks] */
 	uint64_t first_entry_tsc;
 	/* MSRs without effect that a guest may write and read back, by row of the policy. */
 	uint64_t misc_enable, debugctl, pat;
@@ -62,6 +69,9 @@ void vcpu_set_kick_handler(vcpu_kick_handler handler);
 
 /** vcpu_kick() - sets @request and makes the vCPU's CPU look at it soon: from any CPU, any context. */
 void vcpu_kick(struct vcpu *vcpu, uint32_t request);
+
+/** vcpu_run_ticks() - how long it has run until now, in the guest and its exits [TSC ticks]. Any CPU; a hint while it runs. */
+uint64_t vcpu_run_ticks(const struct vcpu *vcpu);
 
 /* Registers that instructions name by number 0..15 (GPR_*), RSP included. The vCPU is loaded. */
 uint64_t vcpu_gpr_read(struct vcpu *vcpu, unsigned number);

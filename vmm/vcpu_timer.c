@@ -60,6 +60,11 @@ static void take_due(struct list *timers, uint64_t now, struct list *due)
 	}
 }
 
+uint64_t vcpu_timer_next(const struct vcpu *vcpu)
+{
+	return list_is_empty(&vcpu->timers) ? UINT64_MAX : timer_of(vcpu->timers.next)->deadline;
+}
+
 uint64_t vcpu_timers_run(struct vcpu *vcpu, uint64_t now)
 {
 	struct list due;
@@ -74,7 +79,7 @@ uint64_t vcpu_timers_run(struct vcpu *vcpu, uint64_t now)
 		list_remove(&timer->link);
 		timer->expire(timer);
 	}
-	return list_is_empty(&vcpu->timers) ? UINT64_MAX : timer_of(vcpu->timers.next)->deadline;
+	return vcpu_timer_next(vcpu);
 }
 
 uint64_t vcpu_timer_entrust(struct vcpu *vcpu)

@@ -29,6 +29,8 @@ void vcpu_timer_arm(struct vcpu_timer *timer, uint64_t deadline);
 void vcpu_timer_cancel(struct vcpu_timer *timer);
 bool vcpu_timer_is_armed(const struct vcpu_timer *timer);
 
+/** vcpu_timer_next() - the earliest deadline, UINT64_MAX if none. Device lock held, nothing entrusted to the hardware. */
+uint64_t vcpu_timer_next(const struct vcpu *vcpu);
 /** vcpu_timers_run() - expires what is due at @now; returns the next deadline, UINT64_MAX if none. Device lock held. */
 uint64_t vcpu_timers_run(struct vcpu *vcpu, uint64_t now);
 

@@ -39,6 +39,12 @@ static always_inline uint64_t insn_rdtsc(void)
 	return (uint64_t)high << 32 | low;
 }
 
+/* The same straight to memory, in two halves: two instructions less, which counts at every exit. */
+static always_inline void insn_store_tsc(uint64_t *tsc)
+{
+	__asm__ volatile("rdtsc\n\tmovl %%eax, %0\n\tmovl %%edx, 4+%0" : "=m"(*tsc) : : "eax", "edx");
+}
+
 static always_inline uint8_t insn_in8(uint16_t port) { uint8_t v; __asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port)); return v; }
 static always_inline uint16_t insn_in16(uint16_t port) { uint16_t v; __asm__ volatile("inw %1, %0" : "=a"(v) : "Nd"(port)); return v; }
 static always_inline uint32_t insn_in32(uint16_t port) { uint32_t v; __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port)); return v; }

@@ -7,8 +7,8 @@
 #include "lib/fmt.h"
 #include "lib/string.h"
 
-#define RING_SIZE 65536u /* a power of two */
 #define LINE_SIZE 512u
+#define SHOWN_PIECE 256u
 #define MICROSECONDS_PER_SECOND 1000000u
 
 static const char cut_mark[] = "...\n";
@@ -23,13 +23,13 @@ static const char *const level_names[LOG_LEVEL_COUNT] = {
 static enum log_level level_shown = LOG_INFO;
 static bool panicking;
 
+static struct log_ring first_ring;
+
 static struct {
 	struct spinlock lock; /* protects all below; held while sinks write, so that a line is whole everywhere */
-	uint64_t written;     /* bytes ever put into the ring; they are at this modulo its size */
-	uint64_t start_tsc;   /* of the first line: the log's time 0 */
+	struct log_ring *ring;
 	struct log_sink *sinks;
-	char ring[RING_SIZE];
-} journal;
+} journal = {.ring = &first_ring};
 
 static void lock(void)
 {
@@ -43,36 +43,6 @@ static void unlock(void)
 		spinlock_unlock(&journal.lock);
 }
 
-static uint64_t oldest(void)
-{
-	return journal.written > RING_SIZE ? journal.written - RING_SIZE : 0;
-}
-
-static void ring_put(const char *text, size_t size)
-{
-	for (size_t i = 0; i < size; i++)
-		journal.ring[(journal.written + i) % RING_SIZE] = text[i];
-	journal.written += size;
-}
-
-/* What is in one piece in the ring from @position on: at most @limit bytes. */
-static size_t ring_piece(uint64_t position, size_t limit)
-{
-	return min_u64(min_u64(journal.written - position, RING_SIZE - position % RING_SIZE), limit);
-}
-
-/* The ring's first whole line: what overtook itself has lost the beginning of its oldest one. */
-static uint64_t first_line(void)
-{
-	uint64_t position = oldest();
-
-	if (position == 0)
-		return 0;
-	while (position < journal.written && journal.ring[position % RING_SIZE] != '\n')
-		position++;
-	return position < journal.written ? position + 1 : position;
-}
-
 static void sinks_write(const char *text, size_t size)
 {
 	for (struct log_sink *sink = journal.sinks; sink != NULL; sink = sink->next)
@@ -82,7 +52,7 @@ static void sinks_write(const char *text, size_t size)
 /* Prefix and text, one '\n' at the end and no other control character; returns the length. */
 static size_t format_line(char line[LINE_SIZE], uint64_t now, enum log_level level, const char *format, va_list arguments)
 {
-	uint64_t microseconds = clock_nanoseconds_from_ticks(now - journal.start_tsc) / 1000;
+	uint64_t microseconds = clock_nanoseconds_from_ticks(now - journal.ring->start_tsc) / 1000;
 	size_t length = fmt_print(line, LINE_SIZE, "[%5llu.%06llu] %s: ", (unsigned long long)(microseconds / MICROSECONDS_PER_SECOND),
 				  (unsigned long long)(microseconds % MICROSECONDS_PER_SECOND), log_level_name(level));
 
@@ -110,12 +80,12 @@ void log_write(enum log_level level, const char *format, ...)
 	if (level > level_shown)
 		return;
 	lock();
-	if (journal.written == 0)
-		journal.start_tsc = clock_now();
+	if (journal.ring->written == 0)
+		log_ring_begin(journal.ring, clock_now());
 	va_start(arguments, format);
 	length = format_line(line, clock_now(), level, format, arguments);
 	va_end(arguments);
-	ring_put(line, length);
+	log_ring_put(journal.ring, line, length);
 	sinks_write(line, length);
 	unlock();
 }
@@ -177,30 +147,43 @@ bool log_limit_pass(struct log_limit *limit)
 	return true;
 }
 
+/* With the lock held, since nothing may come between the old lines and the new ones. */
+static void show_so_far(const struct log_sink *sink)
+{
+	struct log_reader reader = {0};
+	char piece[SHOWN_PIECE];
+	size_t size;
+
+	while ((size = log_ring_read(journal.ring, &reader, piece, sizeof(piece))) != 0)
+		sink->write(piece, size, panicking);
+}
+
 void log_add_sink(struct log_sink *sink)
 {
-	size_t piece;
-
 	lock();
-	for (uint64_t position = first_line(); position < journal.written; position += piece) {
-		piece = ring_piece(position, RING_SIZE);
-		sink->write(&journal.ring[position % RING_SIZE], piece, panicking);
-	}
+	show_so_far(sink);
 	sink->next = journal.sinks;
 	journal.sinks = sink;
 	unlock();
 }
 
-size_t log_read(uint64_t *position, char *buffer, size_t size)
+size_t log_read(struct log_reader *reader, char *buffer, size_t size)
 {
-	size_t piece;
-
 	lock();
-	if (*position < oldest() || *position > journal.written)
-		*position = first_line();
-	piece = ring_piece(*position, size);
-	memcpy(buffer, &journal.ring[*position % RING_SIZE], piece);
+	size = log_ring_read(journal.ring, reader, buffer, size);
 	unlock();
-	*position += piece;
-	return piece;
+	return size;
+}
+
+void log_keep_in(struct log_ring *ring)
+{
+	lock();
+	*ring = *journal.ring;
+	journal.ring = ring;
+	unlock();
+}
+
+uint64_t log_start_tsc(void)
+{
+	return journal.ring->start_tsc;
 }

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "arch/x86/log_ring.h"
 #include "lib/types.h"
 
 enum log_level {
@@ -54,9 +55,11 @@ void log_write_raw(const char *text, size_t size);
 /** log_panic_mode() - from now on sinks write synchronously and no lock is waited for. */
 void log_panic_mode(void);
 
-/**
- * log_read() - copies text out of the ring, oldest first.
- * @position: in: 0 for the oldest; out: where to go on.
- * Return: bytes copied into @buffer, 0 at the end.
- */
-size_t log_read(uint64_t *position, char *buffer, size_t size);
+/** log_read() - as log_ring_read(), of the log. */
+size_t log_read(struct log_reader *reader, char *buffer, size_t size);
+
+/** log_keep_in() - the log goes on in @ring, which is lent for ever; what it holds of an earlier time is forgotten. Boot only. */
+void log_keep_in(struct log_ring *ring);
+
+/** log_start_tsc() - the host TSC at the log's time 0, which its lines' times are told from. */
+uint64_t log_start_tsc(void);

@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 
+#include "arch/x86/clock.h"
 #include "arch/x86/insn.h"
 #include "arch/x86/log.h"
 #include "arch/x86/panic_hooks.h"
@@ -13,11 +14,20 @@ LINKER_TABLE_DECLARE(panic_hooks, const struct panic_hook);
 #define PANIC_TEXT_SIZE 256u
 #define CPUID_FEATURES 0x1u
 #define CPUID_TOPOLOGY 0xbu
+#define MICROSECONDS_PER_SECOND 1000000ull
 
 /* The processor that panicked first, its APIC id + 1; 0 while there is none. */
 static uint64_t panic_owner;
 /* Where the owner is: a panic inside of a panic goes on behind the hooks that caused it, so it ends. */
 static unsigned panic_stage;
+static unsigned reboot_seconds; /* 0: never */
+static enum status (*reboot_way)(void);
+
+void panic_set_reboot(unsigned seconds, enum status (*way)(void))
+{
+	reboot_way = way;
+	reboot_seconds = seconds;
+}
 
 bool panic_is_active(void)
 {
@@ -61,6 +71,20 @@ static bool take_ownership(void)
 	return false;
 }
 
+/* The clock needs no interrupt. A panic on the way comes by here again and finds nothing left to try. */
+static noreturn_function void finish(void)
+{
+	unsigned seconds = reboot_seconds;
+
+	reboot_seconds = 0;
+	if (seconds != 0) {
+		log_error("the machine restarts in %u seconds", seconds);
+		clock_delay_microseconds(seconds * MICROSECONDS_PER_SECOND);
+		(void)reboot_way();
+	}
+	panic_halt();
+}
+
 void panic(const char *format, ...)
 {
 	char text[PANIC_TEXT_SIZE];
@@ -79,5 +103,5 @@ void panic(const char *format, ...)
 	log_error("trivet: panic: %s%s", first ? "" : "while panicking: ", text);
 	while (panic_stage < PANIC_STAGE_COUNT)
 		run_hooks(panic_stage++);
-	panic_halt();
+	finish();
 }

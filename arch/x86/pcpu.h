@@ -25,6 +25,8 @@ struct pcpu {
 	struct vmx_cpu *vmx;
 	struct scheduler_cpu *scheduler;
 	void *descriptor_tables; /* struct of cpu/gdt.c: GDT, TSS and interrupt stacks */
+	uint64_t progress;  /* changes as long as the CPU gets on with what it does outside of guests; see cpu/watchdog.h */
+	bool idle;          /* sleeps until an interrupt comes */
 };
 
 /** pcpu_current() - the block of the CPU that calls. */
@@ -35,5 +37,7 @@ uint32_t pcpu_count(void);
 /** pcpu_add() - a new block for the processor with @apic_id, zeroed, offline. NULL when PCPU_MAX are taken or @apic_id has
  * a block. Boot only; the first one added is the boot processor. */
 struct pcpu *pcpu_add(uint32_t apic_id, uint32_t acpi_id);
+/** pcpu_note_progress() - tells the watchdog that long work of this CPU gets on. */
+static inline void pcpu_note_progress(void) { pcpu_current()->progress++; }
 /** pcpu_set_current() - loads GS so that pcpu_current() answers @pcpu on this CPU. */
 void pcpu_set_current(struct pcpu *pcpu);

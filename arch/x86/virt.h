@@ -48,13 +48,17 @@ enum vm_exit_kind {
 
 enum vm_exit_cr_operation { CR_MOV_TO, CR_MOV_FROM, CR_CLTS, CR_LMSW };
 
+/* A cache line; an exit recorder keeps the last ones as they are. */
 struct vm_exit {
 	enum vm_exit_kind kind;
-	uint32_t reason;             /* the hardware's own number, for counters and dumps */
+	uint32_t reason;             /* the hardware's own number, for counters and dumps; < VIRT_EXIT_REASON_MAX */
 	uint32_t instruction_length; /* [bytes]; of kinds that an instruction causes */
+	uint32_t cost;               /* TSC ticks until the guest was about to be entered again; 0: it was not, or not yet */
+	uint64_t time;               /* host TSC at the exit */
 	uint64_t qualification;      /* raw; of kinds that have one */
 	uint64_t rip;                /* of the instruction; valid for every kind */
 	union {
+		uint64_t subject;    /* of CPUID: the leaf, of MSRs: the number (in the low half); of the others as below */
 		struct { uint8_t vector; bool has_error_code; uint32_t error_code; uint64_t address; bool is_software; } exception;
 		struct { uint8_t vector; } interrupt;
 		struct { uint16_t port; uint8_t size; bool in, string, repeat; uint64_t linear_address; uint8_t address_size; uint8_t segment; } io;
@@ -83,7 +87,8 @@ enum virt_apic_mode {
 struct virt_vm {
 	struct virt_vm_backend *backend;
 	const struct page_table *nested;
-	hpa_t apic_access_page; /* to be mapped at VIRT_APIC_BASE while a vCPU is in VIRT_APIC_XAPIC; 0: none, and no such mode */
+	/* To be mapped at VIRT_APIC_BASE for vCPUs in VIRT_APIC_XAPIC, while none is in VIRT_APIC_X2APIC; 0: none, and no such mode. */
+	hpa_t apic_access_page;
 };
 
 /* Where VIRT_APIC_XAPIC has its registers [guest-physical]. */
@@ -106,6 +111,8 @@ struct virt_vcpu {
 	/* The registers of the local APIC, 4 KiB, as xAPIC mode lays them out; NULL: the hardware takes no part in it. While a
 	 * guest runs in another mode than VIRT_APIC_SOFTWARE its hardware writes TPR, PPR, ISR, IRR and ICR here. */
 	uint32_t *apic_page;
+	/* Where exits are written, one behind the other and round again; @exit is the last one. From creation a ring of one. */
+	struct vm_exit *exit, *exits, *exits_end;
 };
 
 /* Where dumps go; lines end in '\n'. */
@@ -113,6 +120,18 @@ typedef void (*virt_print)(const char *format, ...) printf_like(1, 2);
 
 /* Looks at one exit, which is lent until it returns; false: the vCPU leaves this CPU or has something else to wait for. */
 typedef bool (*virt_exit_handler)(struct virt_vcpu *vcpu, const struct vm_exit *exit);
+
+/* What an audit asks of a back end; any CPU, no lock; nothing changes. */
+struct virt_inspect_ops {
+	/* Calls @visit for every port, or MSR access, that goes through without an exit. @x2apic: for vCPUs in VIRT_APIC_X2APIC. */
+	void (*open_ports)(const struct virt_vm *vm, void (*visit)(void *context, uint16_t port), void *context);
+	void (*open_msrs)(const struct virt_vm *vm, void (*visit)(void *context, uint32_t msr, bool write, bool x2apic), void *context);
+	/* What keeps the vCPU's translations apart from others' in the TLB: a VPID. */
+	uint32_t (*vcpu_tag)(const struct virt_vcpu *vcpu);
+	/* Calls @visit for the pages of the host that the back end keeps for the VM, or for the vCPU. */
+	void (*vm_pages)(const struct virt_vm *vm, void (*visit)(void *context, hpa_t pages, uint64_t bytes), void *context);
+	void (*vcpu_pages)(const struct virt_vcpu *vcpu, void (*visit)(void *context, hpa_t pages, uint64_t bytes), void *context);
+};
 
 struct virt_ops {
 	const char *name; /* "VMX" */
@@ -126,7 +145,8 @@ struct virt_ops {
 
 	enum status (*vm_create)(struct virt_vm *vm, const struct page_table *nested);
 	void (*vm_destroy)(struct virt_vm *vm);
-	/* After mappings were taken out of the nested table: no CPU may use the old ones at its next entry. */
+	/* After mappings were taken out of the nested table: vcpu_run() does not use the old ones any more; who is in one already
+	 * needs vcpu_flush(). */
 	void (*vm_flush)(struct virt_vm *vm);
 	/* Whether guest accesses to @msr exit; from creation all do. */
 	void (*msr_intercept)(struct virt_vm *vm, uint32_t msr, bool read, bool write);
@@ -143,6 +163,8 @@ struct virt_ops {
 
 	/* Forgets all translations of the vCPU: after a change of paging mode that the back end did not see. */
 	void (*vcpu_flush)(struct virt_vcpu *vcpu);
+	/* Registers, segments and debug registers as INIT leaves them, nothing pending, no translations; MSRs but EFER stay. */
+	void (*vcpu_enter_init)(struct virt_vcpu *vcpu);
 
 	uint64_t (*register_read)(struct virt_vcpu *vcpu, enum virt_register name);
 	void (*register_write)(struct virt_vcpu *vcpu, enum virt_register name, uint64_t value);
@@ -157,8 +179,9 @@ struct virt_ops {
 	void (*inject_nmi)(struct virt_vcpu *vcpu);
 	/* The guest would take an interrupt now: IF set, no shadow, no event queued. */
 	bool (*interrupt_allowed)(struct virt_vcpu *vcpu);
+	/* The same of an NMI; if not, the guest exits (VM_EXIT_NMI_WINDOW) as soon as it would be. */
 	bool (*nmi_allowed)(struct virt_vcpu *vcpu);
-	/* Exit as soon as interrupt_allowed() would be true / no longer. */
+	/* Exit as soon as interrupt_allowed() would be true / no longer, nor because of NMIs. */
 	void (*interrupt_window)(struct virt_vcpu *vcpu, bool wanted);
 
 	/* Whether this machine has @mode, if vcpu->apic_page is there. */
@@ -180,6 +203,7 @@ struct virt_ops {
 
 	/* The hardware's name of exit @reason, or NULL. */
 	const char *(*reason_name)(uint32_t reason);
+	const struct virt_inspect_ops *inspect;
 	/* Everything in words: controls, guest state, last exit, and which entry checks fail. */
 	void (*dump)(struct virt_vcpu *vcpu, virt_print print);
 };

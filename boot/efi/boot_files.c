@@ -4,6 +4,9 @@
 #include "boot/efi/screen.h"
 #include "boot/efi/volume.h"
 
+/* Of a folder that are looked at; keeps firmware that never says that it ends from holding us. */
+#define MOST_ENTRIES 4096u
+
 static void warn(struct efi_loader *loader, const char *path, const char *text)
 {
 	screen_print("warning: %s: %s", path, text);
@@ -33,21 +36,41 @@ static bool load(struct efi_loader *loader, const char *path, struct efi_file *f
 	return true;
 }
 
-void boot_files_load(struct efi_loader *loader)
+static void load_named_files(struct efi_loader *loader, const struct efi_file *configuration)
 {
 	char path[BOOT_INFO_PATH_SIZE];
-	struct efi_file configuration, file;
 	struct ini_reader reader;
+	struct efi_file file;
 	struct ini_line line;
 	struct ini_text text;
 
-	if (!load(loader, BOOT_CONFIGURATION_PATH, &configuration))
-		return;
-	ini_open(&reader, (const char *)(uintptr_t)configuration.base, configuration.size);
+	ini_open(&reader, (const char *)(uintptr_t)configuration->base, configuration->size);
 	while (ini_next_file(&reader, &line, &text)) {
 		if (!boot_path_copy(path, text))
 			warn(loader, path, "file name is not plain ASCII of at most 127 characters");
 		else if (boot_info_find_file(loader->info, path) == NULL)
 			(void)load(loader, path, &file);
 	}
+}
+
+static void load_configuration(struct efi_loader *loader, const char *path)
+{
+	struct efi_file file;
+
+	if (load(loader, path, &file))
+		load_named_files(loader, &file);
+}
+
+void boot_files_load(struct efi_loader *loader)
+{
+	char path[BOOT_INFO_PATH_SIZE];
+	EFI_FILE_HANDLE folder;
+
+	load_configuration(loader, BOOT_CONFIGURATION_PATH);
+	if (volume_open_folder(loader, &folder) != EFI_SUCCESS)
+		return;
+	for (unsigned i = 0; i < MOST_ENTRIES && volume_next_name(folder, path); i++)
+		if (boot_path_is_configuration(path) && boot_info_find_file(loader->info, path) == NULL)
+			load_configuration(loader, path);
+	volume_close_folder(folder);
 }

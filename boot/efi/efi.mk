@@ -3,7 +3,7 @@ EFI_INCLUDE ?= /usr/include/efi
 EFI_LIBRARY ?= /usr/lib
 EFI_BUILD := $(BUILD)/efi
 
-EFI_CFLAGS := $(BASE_CFLAGS) -fpic -fvisibility=hidden -ffreestanding -fshort-wchar -fno-builtin-printf -fno-stack-protector \
+EFI_CFLAGS := $(BASE_CFLAGS) -O2 -fpic -fvisibility=hidden -ffreestanding -fshort-wchar -fno-builtin-printf -fno-stack-protector \
 	-fno-strict-aliasing -mno-red-zone -mgeneral-regs-only -fcf-protection=none -fno-asynchronous-unwind-tables \
 	-DGNU_EFI_USE_MS_ABI -isystem $(EFI_INCLUDE) -isystem $(EFI_INCLUDE)/x86_64
 EFI_LDFLAGS := -nostdlib -znocombreloc -shared -Bsymbolic -z noexecstack --no-undefined --no-warn-rwx-segments \

@@ -1,5 +1,6 @@
 #include "boot/efi/volume.h"
 
+#include "boot/boot_info_build.h"
 #include "lib/string.h"
 
 #define FOLDER_LENGTH (sizeof(TRIVET_FOLDER) - 1)
@@ -49,6 +50,9 @@ static EFI_STATUS open_file(struct efi_loader *loader, const char *path, EFI_FIL
 		return EFI_BUFFER_TOO_SMALL;
 	append_name(name, &length, TRIVET_FOLDER);
 	append_name(name, &length, path);
+	/* The folder itself, without the separator behind it. */
+	if (path[0] == '\0')
+		name[length - 1] = 0;
 	return loader->volume->Open(loader->volume, handle, name, EFI_FILE_MODE_READ, 0);
 }
 
@@ -108,4 +112,40 @@ EFI_STATUS volume_read_file(struct efi_loader *loader, const char *path, struct 
 void volume_free_file(struct efi_loader *loader, const struct efi_file *file)
 {
 	(void)loader->services->FreePages(file->base, file_pages(file->size));
+}
+
+EFI_STATUS volume_open_folder(struct efi_loader *loader, EFI_FILE_HANDLE *folder)
+{
+	return open_file(loader, "", folder);
+}
+
+/* Names come in UCS-2; what is not ASCII becomes a character that boot_path_copy() refuses. */
+static void copy_name(char *name, const CHAR16 *wide)
+{
+	char narrow[BOOT_INFO_PATH_SIZE];
+	size_t length = 0;
+
+	for (; wide[length] != 0 && length < sizeof(narrow); length++)
+		narrow[length] = wide[length] < 0x80 ? (char)wide[length] : '\x7f';
+	if (length == sizeof(narrow) || !boot_path_copy(name, (struct ini_text){narrow, length}))
+		name[0] = '\0';
+}
+
+bool volume_next_name(EFI_FILE_HANDLE folder, char *name)
+{
+	union file_info_buffer buffer;
+	UINTN size = sizeof(buffer);
+
+	memset(&buffer, 0, sizeof(buffer));
+	name[0] = '\0';
+	if (folder->Read(folder, &size, &buffer) != EFI_SUCCESS || size == 0)
+		return false;
+	if ((buffer.info.Attribute & EFI_FILE_DIRECTORY) == 0)
+		copy_name(name, buffer.info.FileName);
+	return true;
+}
+
+void volume_close_folder(EFI_FILE_HANDLE folder)
+{
+	(void)folder->Close(folder);
 }

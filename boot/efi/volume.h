@@ -23,3 +23,14 @@ must_check EFI_STATUS volume_read_file(struct efi_loader *loader, const char *pa
 
 /** volume_free_file() - gives back the pages of a file that was read. */
 void volume_free_file(struct efi_loader *loader, const struct efi_file *file);
+
+/** volume_open_folder() - opens trivet/ to be listed; @folder: out, closed by volume_close_folder(). */
+must_check EFI_STATUS volume_open_folder(struct efi_loader *loader, EFI_FILE_HANDLE *folder);
+
+/**
+ * volume_next_name() - the next entry of @folder; false at its end or when the firmware fails.
+ * @name: out, BOOT_INFO_PATH_SIZE bytes; empty for one that is no file, or whose name no path can hold.
+ */
+must_check bool volume_next_name(EFI_FILE_HANDLE folder, char *name);
+
+void volume_close_folder(EFI_FILE_HANDLE folder);

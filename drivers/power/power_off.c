@@ -3,6 +3,7 @@
 #include "arch/x86/acpi/acpi.h"
 #include "arch/x86/clock.h"
 #include "arch/x86/insn.h"
+#include "arch/x86/irq/ipi.h"
 #include "arch/x86/log.h"
 #include "drivers/power/power_register.h"
 #include "lib/bits.h"
@@ -113,6 +114,7 @@ enum status power_off(void)
 			  acpi->fadt.present ? "no _S5_ in the DSDT" : "no FADT");
 		return STATUS_UNSUPPORTED;
 	}
+	ipi_stop_others();
 	if ((acpi->fadt.flags & ACPI_FADT_HARDWARE_REDUCED) != 0)
 		return power_off_reduced(acpi);
 	return power_off_fixed(acpi);

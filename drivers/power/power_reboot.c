@@ -3,7 +3,9 @@
 #include "arch/x86/acpi/acpi.h"
 #include "arch/x86/clock.h"
 #include "arch/x86/insn.h"
+#include "arch/x86/irq/ipi.h"
 #include "arch/x86/log.h"
+#include "arch/x86/virt.h"
 #include "drivers/power/power_register.h"
 #include "lib/bits.h"
 
@@ -53,6 +55,11 @@ static void (*const ways[])(void) = {by_reset_register, by_reset_control, by_key
 
 enum status power_reboot(void)
 {
+	ipi_stop_others();
+	if (virt_ops != NULL)
+		virt_ops->cpu_disable();
+	/* A reset drops what is only in the caches, such as the log that the next boot looks for. */
+	insn_wbinvd();
 	for (size_t i = 0; i < array_count(ways); i++) {
 		ways[i]();
 		clock_delay_microseconds(RESET_DELAY);

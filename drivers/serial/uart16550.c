@@ -1,6 +1,7 @@
 #include "drivers/serial/uart16550.h"
 
 #include "arch/x86/insn.h"
+#include "arch/x86/pcpu.h"
 #include "arch/x86/spinlock.h"
 #include "lib/bits.h"
 
@@ -51,6 +52,7 @@ static struct {
 	bool available;
 	bool interrupts;
 	bool stalled; /* did not answer in time: is not waited for until it does */
+	bool was_above_half; /* the output ring, since the hook was called last */
 	uint8_t interrupt_enable; /* what IER holds */
 	unsigned burst; /* bytes that fit when THRE is set */
 	uint64_t spin_limit;
@@ -59,6 +61,8 @@ static struct {
 	uint8_t output[UART16550_OUTPUT_SIZE];
 	uint8_t input[UART16550_INPUT_SIZE];
 } uart;
+
+static void (*room_hook)(void); /* set at boot */
 
 static uint8_t uart_read(unsigned offset)
 {
@@ -113,7 +117,7 @@ enum status uart16550_init(uint16_t port, uint32_t baud)
 	divisor = BAUD_BASE / baud;
 	uart.port = port;
 	uart.interrupts = false;
-	uart.stalled = false;
+	uart.stalled = uart.was_above_half = false;
 	uart.interrupt_enable = 0;
 	uart.output_head = uart.output_tail = uart.input_head = uart.input_tail = 0;
 	uart.spin_limit = SPIN_LIMIT * max_u64(1, divisor / 4);
@@ -142,13 +146,28 @@ static uint32_t output_used(void)
 	return used <= UART16550_OUTPUT_SIZE ? used : 0;
 }
 
+/* A byte was received: into the ring, or lost if that is full, as in the UART itself. */
+static void take_input_byte(void)
+{
+	uint8_t byte = uart_read(UART_DATA);
+
+	if (uart.input_head - uart.input_tail < UART16550_INPUT_SIZE)
+		uart.input[uart.input_head++ % UART16550_INPUT_SIZE] = byte;
+}
+
+/* What is typed meanwhile would overrun the receiver, since sending one FIFO takes as long as receiving one. */
 static bool wait_for(uint8_t line_status)
 {
 	uint64_t limit = uart.stalled ? 1 : uart.spin_limit;
 
 	for (uint64_t i = 0; i < limit; i++) {
-		if ((uart_read(UART_LINE_STATUS) & line_status) != 0) {
+		uint8_t status = uart_read(UART_LINE_STATUS);
+
+		if ((status & LSR_DATA_READY) != 0)
+			take_input_byte();
+		if ((status & line_status) != 0) {
 			uart.stalled = false;
+			pcpu_note_progress();
 			return true;
 		}
 		insn_pause();
@@ -184,6 +203,7 @@ static void put_byte(uint8_t byte)
 		send_burst();
 	}
 	uart.output[uart.output_head++ % UART16550_OUTPUT_SIZE] = byte;
+	uart.was_above_half |= output_used() > UART16550_OUTPUT_SIZE / 2;
 }
 
 static void put_text(const char *text, size_t size)
@@ -218,18 +238,10 @@ static void start_output(void)
 		set_interrupt_enable(uart.interrupt_enable | IER_TRANSMIT_EMPTY);
 }
 
-/* What was received, into the ring; what does not fit is lost, as in the UART itself. */
 static void collect_input(void)
 {
-	for (unsigned i = 0; i < INPUT_BURST_MAX; i++) {
-		uint8_t byte;
-
-		if ((uart_read(UART_LINE_STATUS) & LSR_DATA_READY) == 0)
-			return;
-		byte = uart_read(UART_DATA);
-		if (uart.input_head - uart.input_tail < UART16550_INPUT_SIZE)
-			uart.input[uart.input_head++ % UART16550_INPUT_SIZE] = byte;
-	}
+	for (unsigned i = 0; i < INPUT_BURST_MAX && (uart_read(UART_LINE_STATUS) & LSR_DATA_READY) != 0; i++)
+		take_input_byte();
 }
 
 void uart16550_enable_interrupts(void)
@@ -267,17 +279,36 @@ static bool serve_causes(void)
 	return false;
 }
 
-void uart16550_interrupt(void)
+void uart16550_set_room_hook(void (*hook)(void))
 {
-	if (!uart.available)
-		return;
-	spinlock_lock(&uart.lock);
-	/* The line is edge-triggered: it must go low, so causes are served until none is left, or else it is lowered here. */
+	room_hook = hook;
+}
+
+/* The line is edge-triggered: it must go low, so causes are served until none is left, or else it is lowered here. */
+static bool interrupt_locked(bool *has_room)
+{
 	if (!serve_causes()) {
 		uart_write(UART_INTERRUPT_ENABLE, 0);
 		uart_write(UART_INTERRUPT_ENABLE, uart.interrupt_enable);
 	}
+	*has_room = uart.was_above_half && output_used() <= UART16550_OUTPUT_SIZE / 2;
+	if (*has_room)
+		uart.was_above_half = false;
+	return uart.input_head != uart.input_tail;
+}
+
+bool uart16550_interrupt(void)
+{
+	bool has_room, has_input;
+
+	if (!uart.available)
+		return false;
+	spinlock_lock(&uart.lock);
+	has_input = interrupt_locked(&has_room);
 	spinlock_unlock(&uart.lock);
+	if (has_room && room_hook != NULL)
+		room_hook();
+	return has_input;
 }
 
 void uart16550_write(const char *text, size_t size, bool synchronous)
@@ -324,6 +355,15 @@ void uart16550_flush(void)
 	spinlock_lock(&uart.lock);
 	drain();
 	(void)wait_for(LSR_ALL_SENT);
+	spinlock_unlock(&uart.lock);
+}
+
+void uart16550_collect(void)
+{
+	if (!uart.available)
+		return;
+	spinlock_lock(&uart.lock);
+	collect_input();
 	spinlock_unlock(&uart.lock);
 }
 

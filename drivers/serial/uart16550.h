@@ -33,8 +33,16 @@ uint16_t uart16550_port(void);
  * for 0x3f8 and 0x3e8, 3 for 0x2f8 and 0x2e8) fires; the line is routed and its handler registered already.
  */
 void uart16550_enable_interrupts(void);
-/** uart16550_interrupt() - serves all causes: collects input, sends from the ring. Interrupts off. The caller ends the interrupt. */
-void uart16550_interrupt(void);
+/**
+ * uart16550_interrupt() - serves all causes: collects input, sends from the ring. Interrupts off. The caller ends the interrupt.
+ * Return: whether input waits to be read.
+ */
+bool uart16550_interrupt(void);
+/**
+ * uart16550_set_room_hook() - @hook is called from uart16550_interrupt(), once each time that the output ring, having been
+ * more than half full, no longer is. Boot; NULL: nobody.
+ */
+void uart16550_set_room_hook(void (*hook)(void));
 
 /**
  * uart16550_write() - text, with '\n' sent as "\r\n". Any CPU, interrupts off.
@@ -48,5 +56,8 @@ size_t uart16550_output_room(void);
 /** uart16550_flush() - sends all that waits, by polling; for the way to power-off and reset. */
 void uart16550_flush(void);
 
+/** uart16550_collect() - takes what was received into the ring: for work of more than a millisecond with interrupts off, in which
+ * the receiver would overrun. Any CPU, interrupts off. */
+void uart16550_collect(void);
 /** uart16550_read() - the oldest byte received, from the ring or (without interrupts) the UART; false: none. */
 must_check bool uart16550_read(uint8_t *byte);

@@ -1,5 +1,6 @@
-"""What belongs on a boot medium: the configuration and the files that it names."""
+"""What belongs on a boot medium: configurations and the files that they name."""
 
+import filecmp
 import re
 import subprocess
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from .common import TOP, RigError
 
+MAIN = "trivet.conf"
 FILE_KEYS = ("kernel", "ramdisk", "firmware")
 CHECKER = TOP / "build" / "trivet-check"
 
@@ -28,22 +30,41 @@ class Reference:
     line: int
 
 
-def collect(conf, search, efi, elf, force):
-    """Gives (loader, hypervisor, [configuration and named files]); force: without checks."""
+def collect(conf, search, efi, elf, force, extra=()):
+    """Gives (loader, hypervisor, [configurations and named files]); force: without checks."""
     loader = _built(efi, force)
     hypervisor = _built(elf, force)
     if conf is None:
         return loader, hypervisor, []
+    files = {}
+    for source, name in [(conf, MAIN), *((path, path.name) for path in extra)]:
+        _add_configuration(files, source, name, search, force)
+    return loader, hypervisor, list(files.values())
+
+
+def _add_configuration(files, conf, name, search, force):
     if not conf.is_file():
         raise RigError(f"{conf}: no such configuration file")
+    # What loaders take for a configuration: see boot_path_is_configuration() of boot/boot_info_build.h.
+    if not name.endswith(".conf") or name.startswith("."):
+        raise RigError(f"{conf}: one more configuration must be named NAME.conf, or it would not be loaded")
+    if name in files:
+        raise RigError(f"{conf}: {name} is on the medium already; give this one another name")
     if not force:
         _run_checker(conf, search)
-    files = {"trivet.conf": BootFile(conf, "trivet.conf")}
+    files[name] = BootFile(conf, name)
     for reference in references(conf):
         found = _find(conf, reference, search, force)
         if found:
-            files.setdefault(found.name, found)
-    return loader, hypervisor, list(files.values())
+            _add_file(files, found, f"{conf}:{reference.line}")
+
+
+def _add_file(files, file, where):
+    """What two configurations name by one path is stored once, so it must be the same."""
+    there = files.setdefault(file.name, file)
+    if there.source.samefile(file.source) or filecmp.cmp(there.source, file.source, shallow=False):
+        return
+    raise RigError(f"{where}: '{file.name}' is {file.source} here and {there.source} before; one path can hold only one file")
 
 
 def references(conf):
@@ -110,6 +131,8 @@ def add_arguments(parser, out):
     parser.add_argument("conf", metavar="CONF", type=Path, nargs="?",
                         help="the configuration; optional with --force")
     parser.add_argument("out", metavar="OUT", type=Path, help=out)
+    parser.add_argument("--extra", action="append", default=[], type=Path, metavar="CONF",
+                        help="one more configuration, of which the shell's create makes VMs; stored under its own name (repeatable)")
     parser.add_argument("--files", action="append", default=[], type=Path, metavar="DIR",
                         help="look here too for the files that CONF names (repeatable)")
     parser.add_argument("--efi", type=Path, default=TOP / "build/BOOTX64.EFI", metavar="FILE",

@@ -9,12 +9,18 @@
 #include <stdlib.h>
 
 #include "tests/unit/shell_fixture.h"
+#include "vmm/sched/vm_life.h"
 #include "vmm/shell/parser.h"
 #include "vmm/shell/shell.h"
 
 extern const struct shell_command shell_help_command;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+const char *vm_life_creatable(uint32_t index)
+{
+	return index == 0 ? "mail" : NULL;
+}
 
 const char *log_level_name(enum log_level level)
 {

@@ -18,6 +18,7 @@ UP = r"trivet \d+\.\d+\.\d+: up, (\d+) CPUs, (\d+) MiB"
 GUEST_SHELL = r"guest:\S*# "
 DETACH = "\x1d"
 TAIL_LINES = 70
+HOST_SECTION = "[host]\nversion = 1\nconsole = serial:com1,115200\n"
 
 CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]")
 
@@ -46,6 +47,17 @@ def make_medium(folder, configuration, files=(), iso=False, force=False, name="t
     made = subprocess.run([str(word) for word in words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stdout + made.stderr
     return image
+
+
+def vm_section(name, guest, memory="4M", **settings):
+    """The section of a VM that runs a program of tests/guests; settings: further lines of it."""
+    rows = {"memory": memory, "boot": "multiboot", "kernel": f"guests/{guest}.elf", "testdev": "yes", **settings}
+    return f"[vm {name}]\n" + "".join(f"{key} = {value}\n" for key, value in rows.items())
+
+
+def guest_files(*guests):
+    """What make_medium() needs of these programs of tests/guests."""
+    return {f"guests/{guest}.elf": TEST_GUESTS / f"{guest}.elf" for guest in guests}
 
 
 class Machine:
@@ -116,6 +128,14 @@ class Machine:
         self.child.expect(pexpect.EOF, timeout=timeout)
         self.child.close()
         return self.child.exitstatus
+
+    def count(self, pattern):
+        """How often a line of the console so far matches the regular expression as a whole."""
+        return sum(1 for line in self.lines() if re.fullmatch(pattern, line))
+
+    def power_off(self, timeout=60):
+        self.send("poweroff\r")
+        assert self.wait_end(timeout) == 0, self.tail()
 
     def lines(self):
         return plain(self.text).splitlines()

@@ -54,7 +54,9 @@ def configuration(vms):
     for number, (name, (guest, line, _)) in enumerate(vms.items()):
         # Both classes of ELF in turn.
         kernel = f"guests/{guest}.{'elf' if number % 2 == 0 else 'elf32'}"
+        # Kept when they have stopped, whatever the reason, so that they can be looked at.
         text += f"[vm {name}]\nmemory = 16M\nboot = multiboot\nkernel = {kernel}\ntestdev = yes\n"
+        text += "on_poweroff = preserve\non_reboot = preserve\n"
         text += f"cmdline = {line}\n" if line else ""
         text += "ramdisk = guests/module.txt\n" if guest == "multiboot_info" else ""
     return text

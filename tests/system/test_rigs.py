@@ -206,6 +206,14 @@ def test_a_legacy_bios_is_told_why_the_disk_does_not_boot():
 
 # -- guest files ------------------------------------------------------------
 
+def press_power_button(monitor):
+    """QEMU's: what the guest sees is ACPI's fixed power button."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(monitor))
+        connection.sendall(b"system_powerdown\n")
+        time.sleep(0.5)
+
+
 def test_guest_files_boot_natively_to_a_shell(tmp_path):
     """Debian's kernel and our initramfs are sound before Trivet enters."""
     subprocess.run([SCRIPTS / "guest_files"], check=True)
@@ -217,7 +225,9 @@ def test_guest_files_boot_natively_to_a_shell(tmp_path):
         "set timeout=0\nmenuentry l {\n linux /vmlinuz console=ttyS0 quiet\n initrd /initrd.img\n}\n")
     iso = tmp_path / "linux.iso"
     assert run("grub-mkrescue", "-o", iso, tree).returncode == 0
-    child = pexpect.spawn(str(SCRIPTS / "emu"), ["--rig", "qemu", "--timeout", "120", str(iso)], timeout=100)
+    monitor = tmp_path / "monitor"
+    child = pexpect.spawn(str(SCRIPTS / "emu"), ["--rig", "qemu", "--cpus", "2", "--timeout", "120", "--extra",
+                                                 f"-monitor unix:{monitor},server=on,wait=off", str(iso)], timeout=100)
     child.expect("trivet-guest: init reached")
     child.expect("# ")
     child.send("sleep 1000\r")
@@ -226,7 +236,9 @@ def test_guest_files_boot_natively_to_a_shell(tmp_path):
     child.expect("# ")
     child.send("echo $((6 * 7)) $(tty)\r")
     child.expect("42 /dev/ttyS0")
-    child.send("poweroff -f\r")
+    child.send("echo $(nproc) on $(taskset 2 nproc)\r")
+    child.expect("2 on 1")
+    press_power_button(monitor)
     child.expect("emu: powered off")
     child.expect(pexpect.EOF)
     child.close()
@@ -316,6 +328,38 @@ def test_iso_holds_all_files_and_boots_them_as_modules(conf, tmp_path):
     for name in ("trivet.conf", "guests/a", "guests/b", "guests/c.img"):
         assert f"module2 '/trivet/{name}' '{name}'\n" in config
         assert (out / "trivet" / name).exists()
+
+
+def test_more_configurations_are_stored_with_their_files(conf, tmp_path, no_checker):
+    """What two of them name is stored once; they lie beside trivet.conf, where the loaders look."""
+    (tmp_path / "guests").mkdir()
+    for name in ("a", "b", "c.img", "d"):
+        (tmp_path / "guests" / name).write_text(name)
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "guests").mkdir(parents=True)
+    (elsewhere / "guests/a").write_text("a")
+    more = elsewhere / "more.conf"
+    more.write_text("[vm two]\nkernel = guests/a\nramdisk = guests/d\n")
+    _, _, files = boot_files.collect(conf, [tmp_path], conf, conf, force=False, extra=[more])
+    assert [(file.name, file.source) for file in files] == [
+        ("trivet.conf", conf), ("guests/a", tmp_path / "guests/a"), ("guests/b", tmp_path / "guests/b"),
+        ("guests/c.img", tmp_path / "guests/c.img"), ("more.conf", more), ("guests/d", tmp_path / "guests/d")]
+    (elsewhere / "guests/a").write_text("another")
+    with pytest.raises(boot_files.RigError, match=r"more\.conf:2: 'guests/a' is .* one path can hold only one file"):
+        boot_files.collect(conf, [tmp_path], conf, conf, force=False, extra=[more])
+
+
+@pytest.mark.parametrize("name, problem", [
+    ("more.ini", "must be named NAME.conf"), (".more.conf", "must be named NAME.conf"),
+    ("trivet.conf", "on the medium already"), ("none.conf", "no such configuration"),
+])
+def test_a_configuration_that_would_not_be_found_is_refused(tmp_path, no_checker, name, problem):
+    conf = tmp_path / "my.conf"
+    conf.write_text("[host]\nversion = 1\n")
+    if name != "none.conf":
+        (tmp_path / name).write_text("")
+    with pytest.raises(boot_files.RigError, match=problem):
+        boot_files.collect(conf, [], conf, conf, force=False, extra=[tmp_path / name])
 
 
 @pytest.mark.parametrize("rig", ["bochs-bios", "qemu"])

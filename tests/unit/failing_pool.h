@@ -85,6 +85,17 @@ void page_pool_free(hpa_t page, enum page_order order, enum page_owner owner)
 	pool_give_back(page, order == PAGE_ORDER_2M ? 512 : 1, owner);
 }
 
+void page_pool_free_clean(hpa_t page, enum page_order order, enum page_owner owner)
+{
+	const uint8_t *bytes = physmap_pointer(page);
+
+	for (uint64_t i = 0; i < page_order_size(order); i++) {
+		if (bytes[i] != 0)
+			abort();
+	}
+	page_pool_free(page, order, owner);
+}
+
 void *page_pool_allocate_contiguous(unsigned count)
 {
 	hpa_t page;

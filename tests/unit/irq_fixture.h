@@ -55,7 +55,7 @@ enum status page_table_map(struct page_table *table, uint64_t input, hpa_t outpu
 	return fixture_map_status;
 }
 
-enum status page_table_unmap(struct page_table *table, uint64_t input, uint64_t length)
+enum status page_table_unmap_leaves(struct page_table *table, uint64_t input, uint64_t length)
 {
 	(void)table;
 	if (!fixture_mapped || input != VIRT_APIC_BASE || length != PAGE_SIZE)

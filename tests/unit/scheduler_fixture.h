@@ -19,6 +19,11 @@ void panic_halt(void)
 	abort();
 }
 
+bool panic_is_active(void)
+{
+	return false;
+}
+
 static jmp_buf fixture_loop_end;
 static bool (*fixture_idle)(void);       /* true: something woke the CPU */
 static bool (*fixture_work)(void);       /* housekeeping */
@@ -103,13 +108,15 @@ static inline struct vcpu *add_guest(unsigned number, uint32_t cpu, bool start)
 {
 	struct vm_config *config = &fixture_configs[number];
 
-	*config = (struct vm_config){.valid = true, .memory = 2 * MIB, .vcpus = 1};
+	*config = (struct vm_config){.valid = true, .memory = 2 * MIB, .vcpus = 1, .cpus = BIT(cpu), .sched = {.weight = 256}};
 	memcpy(config->name, "vm0", 4);
 	config->name[2] = (char)('0' + number);
 	assert_int_equal(vm_create(config, &fixture_vms[number]), STATUS_OK);
 	fixture_vms[number]->state = VM_RUNNING;
 	struct vcpu *vcpu = fixture_vms[number]->vcpus[0];
-	scheduler_add(vcpu, cpu);
+	char why[SCHED_REFUSAL_SIZE];
+	assert_int_equal(scheduler_add(vcpu, why), STATUS_OK);
+	assert_int_equal(vcpu->pcpu_index, cpu);
 	if (start)
 		scheduler_start(vcpu);
 	return vcpu;

@@ -126,15 +126,34 @@ static void test_path(void **state)
 	assert_int_equal(strlen(path), BOOT_INFO_PATH_SIZE - 1);
 }
 
+static void add_text(const char *path, const char *text)
+{
+	assert_int_equal(boot_info_add_file(&info, path, (uintptr_t)text, strlen(text)), STATUS_OK);
+}
+
+/* Each configuration counts, wherever it stands in the list, and nothing that is none. */
 static void test_missing_files(void **state)
 {
-	static const char configuration[] = "[vm a]\nkernel = guests/k\nramdisk = guests/r\ndisk = ram:guests/d,ro\n"
-					    "[vm b]\nkernel = guests/k\nramdisk = guests/r\n";
+	(void)state;
+	add_text("guests/k", "kernel = not-read");
+	add_text("notes.txt", "kernel = not-read");
+	add_text("trivet.conf", "[vm a]\nkernel = guests/k\nramdisk = guests/r\ndisk = ram:guests/d,ro\n");
+	add_text("more.conf", "[vm b]\nkernel = guests/k\nramdisk = guests/r\nfirmware = guests/f\n");
+	add_text("guests/x.conf", "kernel = not-read");
+	boot_info_note_missing_files(&info);
+	assert_string_equal(info.messages, "guests/r: not found\nguests/d: not found\nguests/f: not found\n");
+}
+
+static void test_configurations(void **state)
+{
+	static const char *const good[] = { "trivet.conf", "more.conf", "a b.conf", "x.y.conf" };
+	static const char *const bad[] = { "", ".conf", "._more.conf", "guests/more.conf", "more.conf~", "more.CONF", "conf", "moreconf" };
 
 	(void)state;
-	assert_int_equal(boot_info_add_file(&info, "guests/k", 0, 1), STATUS_OK);
-	boot_info_note_missing_files(&info, configuration, sizeof(configuration) - 1);
-	assert_string_equal(info.messages, "guests/r: not found\nguests/d: not found\n");
+	for (size_t i = 0; i < array_count(good); i++)
+		assert_true(boot_path_is_configuration(good[i]));
+	for (size_t i = 0; i < array_count(bad); i++)
+		assert_false(boot_path_is_configuration(bad[i]));
 }
 
 int main(void)
@@ -147,6 +166,7 @@ int main(void)
 		cmocka_unit_test_setup(test_too_many_regions, open_info),
 		cmocka_unit_test_setup(test_path, open_info),
 		cmocka_unit_test_setup(test_missing_files, open_info),
+		cmocka_unit_test(test_configurations),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

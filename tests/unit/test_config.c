@@ -59,14 +59,28 @@ static void test_defaults(void **state)
 	assert_true(config.host.cpus == ~(uint64_t)0);
 	assert_int_equal(config.host.when_all_stopped, CONFIG_WHEN_STOPPED_SHELL);
 	assert_int_equal(config.host.log_level, LOG_INFO);
+	assert_int_equal(config.host.sched.policy, CONFIG_SCHED_CREDIT);
+	assert_int_equal(config.host.sched.weight, 256);
+	assert_int_equal(config.host.sched.cap, 0);
+	assert_string_equal(config.host.autoexec, "");
+	assert_int_equal(config.host.panic_reboot, 0);
+	expect_good(VM_LINES);
+	assert_int_equal(config.vms[0].vcpus, 1);
+	assert_true(config.vms[0].cpus == ~(uint64_t)0);
+	assert_memory_equal(&config.vms[0].sched, &config.host.sched, sizeof(struct config_sched));
+	assert_int_equal(config.vms[0].on_poweroff, CONFIG_ON_STOP_DESTROY);
+	assert_int_equal(config.vms[0].on_reboot, CONFIG_ON_STOP_RESTART);
+	assert_int_equal(config.vms[0].on_crash, CONFIG_ON_STOP_PRESERVE);
 }
 
 static void test_full_example(void **state)
 {
 	(void)state;
 	expect_good("[host]\nversion = 1\nconsole = serial:com2,9600\ncpus = 0-3,5\nwhen_all_stopped = poweroff\nlog = debug\n"
-		    "[vm web]\nmemory = 1G\nvcpus = 1\nboot = multiboot\nkernel = guests/k\nramdisk = guests/r.img\n"
+		    "sched = rt budget=500us period=1s\nautoexec = list ; report; sched # all\npanic_reboot = 10\n"
+		    "[vm web]\nmemory = 1G\nvcpus = 4\ncpus = 2-3,5\nsched = credit cap=400 weight=65535\nboot = multiboot\nkernel = guests/k\nramdisk = guests/r.img\n"
 		    "cmdline = console=ttyS0 quiet\ntestdev = on\nautostart = no\n"
+		    "on_poweroff = restart\non_reboot = preserve\non_crash = destroy\n"
 		    "[vm db-2.x_]\nkernel = a\nmemory = 2048K\n");
 	assert_int_equal(config.host.console_serial_port, 0x2f8);
 	assert_int_equal(config.host.console_baud, 9600);
@@ -74,9 +88,23 @@ static void test_full_example(void **state)
 	assert_int_equal(config.host.cpus, 0x2f);
 	assert_int_equal(config.host.when_all_stopped, CONFIG_WHEN_STOPPED_POWEROFF);
 	assert_int_equal(config.host.log_level, LOG_DEBUG);
+	assert_int_equal(config.host.sched.policy, CONFIG_SCHED_RT);
+	assert_int_equal(config.host.sched.budget, 500);
+	assert_int_equal(config.host.sched.period, 1000000);
+	assert_int_equal(config.host.sched.weight, 0);
+	assert_string_equal(config.host.autoexec, "list ; report; sched");
+	assert_int_equal(config.host.panic_reboot, 10);
 	assert_int_equal(config.vm_count, 2);
 	assert_true(config.vms[0].valid);
 	assert_string_equal(config.vms[0].name, "web");
+	assert_int_equal(config.vms[0].vcpus, 4);
+	assert_int_equal(config.vms[0].cpus, 0x2c);
+	assert_int_equal(config.vms[0].sched.policy, CONFIG_SCHED_CREDIT);
+	assert_int_equal(config.vms[0].sched.weight, 65535);
+	assert_int_equal(config.vms[0].sched.cap, 400);
+	assert_int_equal(config.vms[0].on_poweroff, CONFIG_ON_STOP_RESTART);
+	assert_int_equal(config.vms[0].on_reboot, CONFIG_ON_STOP_PRESERVE);
+	assert_int_equal(config.vms[0].on_crash, CONFIG_ON_STOP_DESTROY);
 	assert_int_equal(config.vms[0].memory, GIB);
 	assert_int_equal(config.vms[0].boot, CONFIG_BOOT_MULTIBOOT);
 	assert_string_equal(config.vms[0].kernel, "guests/k");
@@ -84,7 +112,7 @@ static void test_full_example(void **state)
 	assert_string_equal(config.vms[0].cmdline, "console=ttyS0 quiet");
 	assert_true(config.vms[0].testdev);
 	assert_false(config.vms[0].autostart);
-	assert_int_equal(config.vms[0].line, 7);
+	assert_int_equal(config.vms[0].line, 10);
 	assert_true(config.vms[1].valid);
 	assert_string_equal(config.vms[1].name, "db-2.x_");
 	assert_int_equal(config.vms[1].memory, 2 * MIB);
@@ -154,8 +182,9 @@ static void test_memory(void **state)
 static void test_vm_values(void **state)
 {
 	static const struct { const char *line, *where, *what; } bad[] = {
-		{ "vcpus = 2", "4:9:", "expected 1" },
-		{ "vcpus = 0", "4:9:", "expected 1" },
+		{ "vcpus = 9", "4:9:", "expected a number from 1 to 8" },
+		{ "vcpus = 0", "4:9:", "expected a number from 1 to 8" },
+		{ "vcpus = 2x", "4:9:", "expected a number from 1 to 8" },
 		{ "boot = pvh", "4:8:", "not supported by this version" },
 		{ "boot = windows", "4:8:", "expected linux or multiboot" },
 		{ "testdev = maybe", "4:11:", "expected yes or no" },
@@ -168,8 +197,14 @@ static void test_vm_values(void **state)
 		{ "ramdisk = a\\b", "4:12:", "'/' between folders" },
 		{ "ramdisk =", "4:", "the value is empty" },
 		{ "disk = ram:x", "4:1:", "'disk' is not supported by this version" },
-		{ "on_reboot = restart", "4:1:", "'on_reboot' is not supported by this version" },
-		{ "cpus = 1-2", "4:1:", "'cpus' is not supported by this version" },
+		{ "net = switch:lan0", "4:1:", "'net' is not supported by this version" },
+		{ "pci = 0000:03:00.0", "4:1:", "'pci' is not supported by this version" },
+		{ "firmware = f", "4:1:", "'firmware' is not supported by this version" },
+		{ "on_reboot = restrat", "4:13:", "expected restart, destroy or preserve; did you mean 'restart'?" },
+		{ "on_crash = never", "4:12:", "expected restart, destroy or preserve" },
+		{ "on_poweroff =", "4:", "expected restart, destroy or preserve" },
+		{ "boot = linx", "4:8:", "did you mean 'linux'?" },
+		{ "cpus = 1-64", "4:8:", "0-3,5" },
 		{ "memroy = 1G", "4:1:", "unknown key 'memroy'; did you mean 'memory'?" },
 		{ "autostrat = yes", "4:1:", "did you mean 'autostart'?" },
 		{ "kernle = x", "4:1:", "did you mean 'kernel'?" },
@@ -189,6 +224,28 @@ static void test_vm_values(void **state)
 		assert_true(config.vms[1].valid);
 	}
 	assert_null(strstr(messages, "did you mean"));
+}
+
+static void test_panic_reboot_and_autoexec(void **state)
+{
+	static const char *const bad[] = { "", "0", "-1", "86401", "10s", "yes", "4294967297" };
+	static char text[1024];
+	int length = snprintf(text, sizeof(text), "[host]\nautoexec = ");
+
+	(void)state;
+	memset(text + length, 'x', CONFIG_AUTOEXEC_SIZE - 1);
+	expect_good(text);
+	assert_int_equal(strlen(config.host.autoexec), CONFIG_AUTOEXEC_SIZE - 1);
+	text[length + (int)CONFIG_AUTOEXEC_SIZE - 1] = 'x';
+	expect_fault(text, "2:", "at most 511 bytes");
+	expect_good("[host]\npanic_reboot = 86400\n");
+	assert_int_equal(config.host.panic_reboot, 86400);
+	expect_good("[host]\npanic_reboot = no\n");
+	assert_int_equal(config.host.panic_reboot, 0);
+	for (size_t i = 0; i < array_count(bad); i++) {
+		snprintf(text, sizeof(text), "[host]\npanic_reboot = %s\n", bad[i]);
+		expect_fault(text, "2:", "expected no, or seconds from 1 to 86400");
+	}
 }
 
 static void test_long_values(void **state)
@@ -266,6 +323,7 @@ int main(void)
 		cmocka_unit_test(test_host_values), cmocka_unit_test(test_memory), cmocka_unit_test(test_vm_values),
 		cmocka_unit_test(test_long_values), cmocka_unit_test(test_missing_keys), cmocka_unit_test(test_sections),
 		cmocka_unit_test(test_too_many_vms), cmocka_unit_test(test_no_reporter),
+		cmocka_unit_test(test_panic_reboot_and_autoexec),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

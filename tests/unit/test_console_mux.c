@@ -111,6 +111,7 @@ static void last_line_after_the_end(void **state)
 	poll_all();
 	terminal_got("");
 	fixture_vms[0].state = VM_STOPPED;
+	fixture_vms[0].stop_announced = true;
 	poll_all();
 	terminal_got("(web) Power down\n");
 	poll_all();
@@ -213,6 +214,14 @@ static void stopped_vm_gives_the_line_back(void **state)
 	fixture_vms[0].state = VM_STOPPED;
 	poll_all();
 	terminal_got("bye");
+	/* It may start again: then the user stays where he is. */
+	assert_ptr_equal(console_mux_attached(), &fixture_vms[0]);
+	fixture_vms[0].stop_announced = true;
+	fixture_vms[0].state = VM_RESTARTING;
+	poll_all();
+	assert_ptr_equal(console_mux_attached(), &fixture_vms[0]);
+	fixture_vms[0].state = VM_DESTROYING;
+	poll_all();
 	assert_null(console_mux_attached());
 	assert_int_equal(detached_calls, 1);
 	assert_int_equal(console_mux_attach(&fixture_vms[1]), STATUS_OK);

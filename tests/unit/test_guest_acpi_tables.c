@@ -73,7 +73,7 @@ static void test_fadt(void **state)
 	assert_int_equal(get(fadt + 91, 1), 4);
 	assert_int_equal(get(fadt + 108, 1), 0x32);
 	assert_int_equal(get(fadt + 109, 2), 0x15);
-	assert_int_equal(get(fadt + 112, 4), 0x575);
+	assert_int_equal(get(fadt + 112, 4), 0x565);
 	assert_int_equal(get(fadt + 116, 1), 1);
 	assert_int_equal(get(fadt + 120, 8), PLATFORM_RESET_PORT);
 	assert_int_equal(get(fadt + 128, 1), PLATFORM_RESET_VALUE);

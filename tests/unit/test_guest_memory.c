@@ -150,6 +150,83 @@ static void test_new_memory_is_zero(void **state)
 	}
 }
 
+static bool all_zero(uint64_t start, uint64_t end)
+{
+	static const uint8_t zeros[PAGE_SIZE];
+
+	for (uint64_t address = start; address < end; address += PAGE_SIZE) {
+		const void *page = guest_memory_page(&memory, gpa(address));
+
+		if (page != NULL && memcmp(page, zeros, PAGE_SIZE) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* Piece by piece, over the hole and from page to page; then it can be used again. */
+static void test_scrub(void **state)
+{
+	unsigned pieces = 0;
+
+	(void)state;
+	create(8 * MIB);
+	assert_int_equal(guest_memory_fill(&memory, gpa(0), 0xff, GUEST_VGA_HOLE_START), STATUS_OK);
+	assert_int_equal(guest_memory_fill(&memory, gpa(GUEST_VGA_HOLE_END), 0xff, 8 * MIB - GUEST_VGA_HOLE_END), STATUS_OK);
+	for (;;) {
+		uint64_t before = memory.scrubbed;
+		bool more = guest_memory_scrub(&memory, MIB);
+
+		pieces++;
+		assert_int_equal(memory.scrubbed - before, more ? MIB : 8 * MIB - 0x20000 - before);
+		if (!more)
+			break;
+		assert_false(all_zero(7 * MIB, 8 * MIB));
+	}
+	assert_int_equal(pieces, 8);
+	assert_true(all_zero(0, 8 * MIB));
+	assert_false(guest_memory_scrub(&memory, MIB));
+	guest_memory_reuse(&memory);
+	assert_int_equal(guest_memory_fill(&memory, gpa(MIB), 0xff, 8), STATUS_OK);
+	assert_true(guest_memory_scrub(&memory, 7 * MIB));
+	assert_true(all_zero(0, 2 * MIB));
+}
+
+/* Given back half scrubbed, nothing is left in the pages all the same. */
+static void test_scrubbed_in_part(void **state)
+{
+	(void)state;
+	create(4 * MIB);
+	assert_int_equal(guest_memory_fill(&memory, gpa(MIB), 0xff, 3 * MIB), STATUS_OK);
+	const uint8_t *last = guest_memory_page(&memory, gpa(4 * MIB - PAGE_SIZE));
+	assert_true(guest_memory_scrub(&memory, 2 * MIB));
+	assert_int_equal(last[PAGE_SIZE - 1], 0xff);
+	guest_memory_destroy(&memory);
+	assert_int_equal(last[PAGE_SIZE - 1], 0);
+}
+
+static uint64_t taken_by_tables(void)
+{
+	return page_pool_owned_bytes(PAGE_OWNER_TABLE) + page_pool_owned_bytes(PAGE_OWNER_HYPERVISOR);
+}
+
+static void test_overhead_is_enough(void **state)
+{
+	static const uint64_t sizes[] = {2 * MIB, 6 * MIB, 48 * MIB};
+
+	(void)state;
+	for (unsigned i = 0; i < array_count(sizes); i++) {
+		for (unsigned large = 0; large < 2; large++) {
+			const struct page_table_format *format = page_table_ept_format(large != 0, large != 0);
+			uint64_t before = taken_by_tables();
+
+			assert_int_equal(guest_memory_create(&memory, sizes[i], format), STATUS_OK);
+			uint64_t taken = taken_by_tables() - before;
+			assert_in_range(guest_memory_overhead(sizes[i], format), taken, taken + 6 * PAGE_SIZE);
+			guest_memory_destroy(&memory);
+		}
+	}
+}
+
 static void test_too_much_leaves_nothing_behind(void **state)
 {
 	uint64_t free_bytes = page_pool_free_bytes();
@@ -240,6 +317,9 @@ int main(void)
 		cmocka_unit_test_teardown(test_accesses_are_bounded, teardown),
 		cmocka_unit_test_teardown(test_is_ram, teardown),
 		cmocka_unit_test_teardown(test_new_memory_is_zero, teardown),
+		cmocka_unit_test_teardown(test_scrub, teardown),
+		cmocka_unit_test_teardown(test_scrubbed_in_part, teardown),
+		cmocka_unit_test_teardown(test_overhead_is_enough, teardown),
 		cmocka_unit_test_teardown(test_too_much_leaves_nothing_behind, teardown),
 		cmocka_unit_test_teardown(test_small_pages_fill_in, teardown),
 		cmocka_unit_test_teardown(test_format_without_large_pages, teardown),

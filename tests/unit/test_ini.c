@@ -50,10 +50,11 @@ static void test_lines(void **state)
 static void test_comments_begin_behind_white_space(void **state)
 {
 	(void)state;
-	open_text("a = list; report ; rest\nb = x#y\t# z\nc = # nothing\n");
+	open_text("a = list; report # rest\nb = x#y\t# z\nc = # nothing\n \t; remark\nd = list ; report ;\n");
 	expect_key(1, "a", "list; report");
 	expect_key(2, "b", "x#y");
 	expect_key(3, "c", "");
+	expect_key(5, "d", "list ; report ;");
 }
 
 static void test_value_keeps_equals_signs(void **state)

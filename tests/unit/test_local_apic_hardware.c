@@ -259,19 +259,24 @@ static void test_modes(void **state)
 	enter();
 	send(0, false, IRQ_DELIVERY_FIXED, 0x71, false);
 	PAGE(LOCAL_APIC_ISR + 1) = 1u << 1; /* 0x21 */
+	fixture_vcpus[1].state = VCPU_RUNNING;
 	assert_true(guest_wrmsr(0, MSR_APIC_BASE, BASE_X2APIC | APIC_BASE_BSP));
-	assert_true(fixture_mapped); /* the other vCPU's */
+	assert_false(fixture_mapped); /* it would show through here */
+	assert_int_equal(flushes, 1);
+	assert_true(fixture_take_request(1, VCPU_REQUEST_FLUSH));
+	assert_false(fixture_take_request(0, VCPU_REQUEST_FLUSH));
 	enter();
 	assert_int_equal(hardware_mode, VIRT_APIC_X2APIC);
 	assert_int_equal(hardware_requested, 0x71);
 	assert_int_equal(hardware_in_service, 0x21);
 	assert_int_equal(PAGE(LOCAL_APIC_LDR), 1);
-	assert_true(guest_wrmsr(1, MSR_APIC_BASE, LOCAL_APIC_BASE));
-	assert_false(fixture_mapped);
-	assert_int_equal(flushes, 1);
 	assert_true(guest_wrmsr(0, MSR_APIC_BASE, LOCAL_APIC_BASE | APIC_BASE_BSP));
+	assert_true(fixture_mapped); /* for the other vCPU; accesses of this one exit */
 	enter();
 	assert_int_equal(hardware_mode, VIRT_APIC_SOFTWARE);
+	assert_true(guest_wrmsr(1, MSR_APIC_BASE, LOCAL_APIC_BASE));
+	assert_false(fixture_mapped);
+	assert_int_equal(flushes, 2);
 	assert_int_equal(irq_pending_vector(VCPU), -1);
 	assert_true(guest_wrmsr(0, MSR_APIC_BASE, BASE_XAPIC | APIC_BASE_BSP));
 	enter();
@@ -297,6 +302,7 @@ static void test_falls_back_to_software(void **state)
 	assert_int_equal(msr(0, LOCAL_APIC_PPR), 0x20);
 }
 
+/* Then every access exits; the rest is the hardware's all the same. */
 static void test_no_memory_for_access_page(void **state)
 {
 	(void)state;
@@ -304,12 +310,50 @@ static void test_no_memory_for_access_page(void **state)
 	assert_true(guest_wrmsr(1, MSR_APIC_BASE, LOCAL_APIC_BASE));
 	fixture_map_status = STATUS_NO_MEMORY;
 	assert_true(guest_wrmsr(0, MSR_APIC_BASE, BASE_XAPIC | APIC_BASE_BSP));
+	assert_false(fixture_mapped);
 	enter();
-	assert_int_equal(hardware_mode, VIRT_APIC_SOFTWARE);
+	assert_int_equal(hardware_mode, VIRT_APIC_XAPIC);
 	set_mmio(LOCAL_APIC_SVR, 0x1ff);
 	send(0, false, IRQ_DELIVERY_FIXED, 0x71, false);
-	assert_true(enter());
-	assert_int_equal(take(0), 0x71);
+	assert_false(enter());
+	assert_int_equal(hardware_requested, 0x71);
+	PAGE(LOCAL_APIC_IRR + 3) = 0; /* delivered */
+	PAGE(LOCAL_APIC_ISR + 3) = 1u << 0x11;
+	set_mmio(LOCAL_APIC_EOI, 0);
+	assert_int_equal(mmio(LOCAL_APIC_ISR + 3), 0);
+	fixture_map_status = STATUS_OK;
+	assert_true(guest_wrmsr(1, MSR_APIC_BASE, BASE_XAPIC));
+	assert_true(fixture_mapped);
+}
+
+/* INIT: what the hardware has and what is posted goes, the mode and the id stay, the timer stops. */
+static void test_init(void **state)
+{
+	(void)state;
+	enter();
+	hardware_write(LVT_TIMER, 0x400ec);
+	assert_true(guest_wrmsr(0, MSR_TSC_DEADLINE, fake_tsc + 500));
+	run_timers_before_entry();
+	assert_int_equal(hardware_timer, 0xec);
+	PAGE(LOCAL_APIC_ISR + 2) = 1u << 1;
+	PAGE(LOCAL_APIC_TPR) = 0x20;
+	send(0, false, IRQ_DELIVERY_FIXED, 0x71, false);
+	irq_enter_init(VCPU);
+	assert_int_equal(hardware_timer, 0);
+	assert_true(list_is_empty(&VCPU->timers));
+	assert_int_equal(irq_pending_vector(VCPU), -1);
+	assert_false(enter());
+	assert_int_equal(hardware_mode, VIRT_APIC_XAPIC);
+	assert_int_equal(hardware_requested | hardware_in_service, 0);
+	assert_int_equal(PAGE(LOCAL_APIC_TPR) | PAGE(LOCAL_APIC_ISR + 2), 0);
+	assert_int_equal(PAGE(LOCAL_APIC_SVR), 0xff);
+	assert_int_equal(PAGE(LVT_LINT0), LOCAL_APIC_LVT_MASKED);
+	assert_true(guest_wrmsr(1, MSR_APIC_BASE, BASE_X2APIC));
+	assert_true(guest_wrmsr(1, X2APIC(LOCAL_APIC_SVR), 0x1ff));
+	irq_enter_init(&fixture_vcpus[1]);
+	assert_int_equal(msr(1, LOCAL_APIC_ID), 1);
+	assert_int_equal(msr(1, LOCAL_APIC_LDR), 2);
+	assert_int_equal(msr(1, LOCAL_APIC_SVR), 0xff);
 }
 
 static void arm_guest_timer(uint64_t deadline)
@@ -472,6 +516,7 @@ int main(void)
 		TEST_HARDWARE(test_modes),
 		TEST_HARDWARE(test_falls_back_to_software),
 		TEST_HARDWARE(test_no_memory_for_access_page),
+		TEST_HARDWARE(test_init),
 		TEST_HARDWARE(test_timer_in_hardware),
 		TEST_HARDWARE(test_timer_taken_back),
 		TEST_HARDWARE(test_timer_changes),

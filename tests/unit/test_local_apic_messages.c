@@ -42,7 +42,7 @@ static void test_ipi_shorthands(void **state)
 	ipi(1, 0, 0x84400);
 	ipi(1, 0, 0x44500);
 	for (unsigned i = 0; i < 4; i++)
-		assert_false(fixture_take_request(i, VCPU_REQUEST_NMI | VCPU_REQUEST_RESET));
+		assert_false(fixture_take_request(i, VCPU_REQUEST_NMI | VCPU_REQUEST_INIT));
 	ipi(1, 0, 0xc4400);
 	assert_false(fixture_take_request(1, VCPU_REQUEST_NMI));
 	assert_true(fixture_take_request(0, VCPU_REQUEST_NMI) && fixture_take_request(3, VCPU_REQUEST_NMI));
@@ -118,14 +118,22 @@ static void test_nmi_init_startup(void **state)
 	ipi(0, 1, 0x4400);
 	assert_true(fixture_take_request(1, VCPU_REQUEST_NMI));
 	ipi(0, 1, 0x4500);
-	assert_true(fixture_take_request(1, VCPU_REQUEST_RESET));
+	assert_true(fixture_take_request(1, VCPU_REQUEST_INIT));
 	ipi(0, 1, 0x8500); /* level de-assert */
-	ipi(0, 1, 0x4610); /* nobody waits for a start-up */
 	ipi(0, 1, 0x4200); /* SMI */
 	ipi(0, 1, 0x4300); /* reserved */
 	ipi(0, 1, 0x4700); /* reserved here */
 	for (unsigned i = 0; i < 4; i++)
 		assert_int_equal(fixture_vcpus[i].requests, 0);
+	ipi(0, 1, 0x4610);
+	assert_true(fixture_take_request(1, VCPU_REQUEST_SIPI));
+	assert_int_equal(fixture_vcpus[1].sipi_vector, 0x10);
+	ipi(0, 0, 0xc46fe);
+	for (unsigned i = 1; i < 4; i++) {
+		assert_true(fixture_take_request(i, VCPU_REQUEST_SIPI));
+		assert_int_equal(fixture_vcpus[i].sipi_vector, 0xfe);
+	}
+	assert_false(fixture_take_request(0, VCPU_REQUEST_SIPI));
 	assert_int_equal(send(1, false, IRQ_DELIVERY_INIT, 0, false), STATUS_OK);
 	assert_int_equal(send(1, false, IRQ_DELIVERY_STARTUP, 0x10, false), STATUS_NOT_FOUND);
 	assert_int_equal(send(1, false, IRQ_DELIVERY_EXTINT, 0x20, false), STATUS_NOT_FOUND);

@@ -112,6 +112,38 @@ static void test_guest_pages_are_scrubbed_when_given_back(void **state)
 	assert_true(is_zero(physmap_pointer(large), PAGE_SIZE_2M));
 }
 
+static void test_clean_pages_are_given_back_as_they_are(void **state)
+{
+	hpa_t page = allocate(PAGE_ORDER_4K, PAGE_OWNER_GUEST);
+	uint64_t free_bytes = page_pool_free_bytes();
+
+	(void)state;
+	memset(physmap_pointer(page), 0x55, 8);
+	page_pool_free_clean(page, PAGE_ORDER_4K, PAGE_OWNER_GUEST);
+	assert_int_equal(page_pool_free_bytes(), free_bytes + PAGE_SIZE);
+	assert_int_equal(*(const uint8_t *)physmap_pointer(page), 0x55);
+}
+
+static void test_query(void **state)
+{
+	hpa_t small = allocate(PAGE_ORDER_4K, PAGE_OWNER_GUEST), large = allocate(PAGE_ORDER_2M, PAGE_OWNER_TABLE);
+	uint64_t extent;
+
+	(void)state;
+	assert_int_equal(page_pool_query(small, &extent), PAGE_POOL_ALLOCATED);
+	assert_int_equal(page_pool_query(large, &extent), PAGE_POOL_ALLOCATED);
+	assert_int_equal(page_pool_query(hpa(large.value + 17 * PAGE_SIZE), &extent), PAGE_POOL_ALLOCATED);
+	assert_int_equal(extent, PAGE_SIZE_2M - 17 * PAGE_SIZE);
+	page_pool_free(small, PAGE_ORDER_4K, PAGE_OWNER_GUEST);
+	page_pool_free(large, PAGE_ORDER_2M, PAGE_OWNER_TABLE);
+	assert_int_equal(page_pool_query(small, &extent), PAGE_POOL_FREE);
+	assert_int_equal(page_pool_query(hpa(large.value + 17 * PAGE_SIZE), &extent), PAGE_POOL_FREE);
+	assert_int_equal(page_pool_query(hpa(POOL_END), &extent), PAGE_POOL_FOREIGN);
+	assert_int_equal(page_pool_query(hpa(0x9e000), &extent), PAGE_POOL_FOREIGN);
+	assert_int_equal(page_pool_query(hpa(PHYSMAP_SIZE), &extent), PAGE_POOL_FOREIGN);
+	assert_int_equal(page_pool_query(hpa(3 * GIB), &extent), PAGE_POOL_FOREIGN);
+}
+
 /* All 2 MiB frames but the two with foreign or own pages can be had as such, again and again: 4 KiB pages merge. */
 static void test_split_pages_merge_again(void **state)
 {
@@ -259,6 +291,8 @@ int main(void)
 		cmocka_unit_test(test_add_cuts_to_whole_pages),
 		cmocka_unit_test(test_pages_are_zeroed_and_distinct),
 		cmocka_unit_test(test_guest_pages_are_scrubbed_when_given_back),
+		cmocka_unit_test(test_clean_pages_are_given_back_as_they_are),
+		cmocka_unit_test(test_query),
 		cmocka_unit_test(test_split_pages_merge_again),
 		cmocka_unit_test(test_contiguous),
 		cmocka_unit_test(test_whole_gibibytes),

@@ -172,6 +172,21 @@ static void test_unmap_splits_and_frees(void **state)
 	assert_int_equal(page_table_unmap(&table, 0, INPUT_END), STATUS_OK);
 }
 
+/* Tables in use elsewhere stay where they are, and serve the next mapping. */
+static void test_unmap_leaves(void **state)
+{
+	(void)state;
+	make(page_table_ept_format(true, true));
+	assert_int_equal(map(GIB, 5 * GIB, PAGE_SIZE), STATUS_OK);
+	assert_int_equal(table.table_pages, 4);
+	assert_int_equal(page_table_unmap_leaves(&table, GIB, PAGE_SIZE), STATUS_OK);
+	assert_hole(GIB, 1);
+	assert_int_equal(table.table_pages, 4);
+	assert_int_equal(map(GIB, 6 * GIB, PAGE_SIZE), STATUS_OK);
+	assert_maps(GIB, 6 * GIB, PAGE_SIZE, PAGE_RWX);
+	assert_int_equal(table.table_pages, 4);
+}
+
 static void test_unmap_inside_one_large_page(void **state)
 {
 	(void)state;
@@ -308,6 +323,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_refuses_bad_ranges, teardown_table),
 		cmocka_unit_test_teardown(test_overlap_changes_nothing, teardown_table),
 		cmocka_unit_test_teardown(test_unmap_splits_and_frees, teardown_table),
+		cmocka_unit_test_teardown(test_unmap_leaves, teardown_table),
 		cmocka_unit_test_teardown(test_unmap_inside_one_large_page, teardown_table),
 		cmocka_unit_test_teardown(test_without_memory_nothing_changes, teardown_table),
 		cmocka_unit_test_teardown(test_ept_entries, teardown_table),

@@ -94,6 +94,28 @@ static void pm_timer_status_raises_sci(void **state)
 	assert_non_null(strstr(fixture_describe(device), "ACPI: PM1"));
 }
 
+/* The button's status is set whether or not the guest wants an SCI for it, and stays until the guest clears it. */
+static void pm_power_button(void **state)
+{
+	(void)state;
+	assert_ptr_equal(fixture_vm.power_button, device);
+	fixture_vm.press_power_button(fixture_vm.power_button);
+	assert_int_equal(port_read(0x600, 2), 0x0100);
+	assert_false(line_level(9));
+	port_write(0x602, 2, 0x0100);
+	assert_true(line_level(9));
+	port_write(0x600, 2, 0x0021);
+	assert_true(line_level(9));
+	port_write(0x600, 2, 0x0100);
+	assert_false(line_level(9));
+	assert_int_equal(port_read(0x600, 2), 0);
+	fixture_vm.press_power_button(fixture_vm.power_button);
+	assert_true(line_level(9));
+	acpi_pm_class.reset(device);
+	assert_false(line_level(9));
+	assert_int_equal(port_read(0x600, 2), 0);
+}
+
 static void fast_reset(void **state)
 {
 	(void)state;
@@ -327,6 +349,7 @@ int main(void)
 		TEST(pm_turns_off, acpi_pm_class),
 		TEST(pm_turns_off_by_byte, acpi_pm_class),
 		TEST(pm_timer_status_raises_sci, acpi_pm_class),
+		TEST(pm_power_button, acpi_pm_class),
 		TEST(fast_reset, reset_ports_class),
 		TEST(i8042_self_tests, i8042_class),
 		TEST(i8042_has_no_devices, i8042_class),

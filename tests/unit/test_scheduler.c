@@ -54,7 +54,7 @@ static void test_halt_blocks(void **state)
 	run_loop();
 	assert_int_equal(vcpu->state, VCPU_BLOCKED);
 	assert_int_equal(entered[0], 1);
-	assert_true(vcpu->run_ticks > 0);
+	assert_true(vcpu->sched.run_ticks > 0);
 	assert_true(vcpu->first_entry_tsc != 0);
 	/* RIP is behind the HLT. */
 	assert_int_equal(fake_vmcs_get(VMCS_GUEST_RIP), 0xfff2);
@@ -190,7 +190,7 @@ static void busy_guest(struct virt_vcpu *virt)
 
 static void test_two_take_turns(void **state)
 {
-	const uint64_t slice = clock_ticks_from_nanoseconds(SCHEDULER_SLICE_MICROSECONDS * 1000ull);
+	const uint64_t slice = clock_ticks_from_nanoseconds(10000000);
 
 	(void)state;
 	turn_of = 0;

@@ -52,13 +52,14 @@ static void test_attention(void **state)
 static void test_attention_from_another_cpu(void **state)
 {
 	(void)state;
+	fixture_guest = sleeping_guest;
+	run_loop();
 	pcpu_set_current(pcpu_get(1));
 	scheduler_attention();
 	pcpu_set_current(pcpu_get(0));
 	/* To APIC id 0. */
 	assert_int_equal(fake_msr_get(X2APIC_ICR) & 0xff, INTERRUPT_VECTOR_KICK);
 	assert_int_equal(fake_msr_get(X2APIC_ICR) >> 32, 0);
-	fixture_guest = sleeping_guest;
 	run_loop();
 	assert_int_equal(fixture_housekeepings, 1);
 	/* Only the boot processor does it. */

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/shell_fixture.h"
+#include "vmm/sched/vm_life.h"
 #include "vmm/shell/command_table.h"
 #include "vmm/shell/completion.h"
 #include "vmm/shell/parser.h"
@@ -48,6 +49,8 @@ static const struct shell_command level_command = {
 	.name = "zlevel", .arguments = "", .summary = "", .help = "", .completion = SHELL_COMPLETE_LOG_LEVEL, .run = run_say,
 };
 SHELL_COMMAND(level_command);
+
+const char *vm_life_creatable(uint32_t index) { return index == 0 ? "mail" : NULL; }
 
 const char *log_level_name(enum log_level level)
 {

@@ -20,20 +20,21 @@
 #include "tests/fake/fake_pcpu.h"
 #include "tests/unit/shell_fixture.h"
 #include "vmm/io_device.h"
+#include "vmm/last_boot.h"
 #include "vmm/report.h"
 #include "vmm/sched/scheduler.h"
-#include "vmm/sched/vm_start.h"
+#include "vmm/sched/vm_life.h"
 #include "vmm/shell/shell.h"
 
 /* Named so that the archive's members come in; nothing else does. */
 extern const struct shell_command shell_help_command, shell_list_command, shell_mem_command, shell_regs_command, shell_cpu_command,
-	shell_log_command;
+	shell_log_command, shell_exits_command;
 extern const struct report_provider report_processor_provider;
 const void *const wanted[] = {
 	&shell_help_command, &shell_list_command, &shell_mem_command, &shell_regs_command, &shell_cpu_command, &shell_log_command,
-	&report_processor_provider,
+	&shell_exits_command, 	&report_processor_provider,
 };
-extern const void *const wanted[7];
+extern const void *const wanted[8];
 
 #define HZ 1000000000u
 #define TABLE_ADDRESS 0x2000u
@@ -44,6 +45,8 @@ static enum status call_status;
 static enum log_level level = LOG_INFO;
 static unsigned powered_off, rebooted, flushed;
 static struct acpi_info acpi;
+static struct config config;
+static const char *last_end;
 
 size_t vm_stop_describe(const struct vm *vm, char *buffer, size_t size)
 {
@@ -60,15 +63,21 @@ enum status guest_memory_read(const struct guest_memory *memory, gpa_t address, 
 	return STATUS_OK;
 }
 
+uint64_t vcpu_run_ticks(const struct vcpu *vcpu) { return vcpu->sched.run_ticks; }
+
 uint64_t vcpu_gpr_read(struct vcpu *vcpu, unsigned number)
 {
 	return vcpu->index * 0x1000 + number;
 }
 
-uint64_t vm_start_first_entry_ticks(const struct vm *vm)
+uint64_t vm_life_first_entry_ticks(const struct vm *vm)
 {
 	return vm->id * 1000;
 }
+
+const struct config *vm_life_config(void) { return &config; }
+const char *vm_life_creatable(uint32_t index) { return index < config.vm_count ? config.vms[index].name : NULL; }
+const char *vm_life_last_end(const struct vm_config *section) { return section == &config.vms[0] ? last_end : NULL; }
 
 enum status scheduler_call(struct vcpu *vcpu, void (*function)(struct vcpu *, void *), void *argument)
 {
@@ -97,14 +106,39 @@ bool log_level_parse(const char *name, enum log_level *parsed)
 void log_set_level(enum log_level number) { level = number; }
 enum log_level log_get_level(void) { return level; }
 
-size_t log_read(uint64_t *position, char *buffer, size_t size)
+/* Both logs: a line that is left of three. */
+size_t log_read(struct log_reader *reader, char *buffer, size_t size)
 {
 	static const char text[] = "[    0.000001] info: hello\n";
-	size_t length = min_u64(size, sizeof(text) - 1 - *position);
+	size_t length = min_u64(size, sizeof(text) - 1 - reader->position);
 
-	memcpy(buffer, text + *position, length);
-	*position += length;
+	memcpy(buffer, text + reader->position, length);
+	reader->position += length;
+	reader->lost = 2;
 	return length;
+}
+
+uint64_t log_start_tsc(void) { return 1000; }
+
+static struct last_boot_half *left_behind;
+const struct last_boot_half *last_boot_find(void) { return left_behind; }
+size_t last_boot_read_log(const struct last_boot_half *half, struct log_reader *reader, char *buffer, size_t size)
+{
+	assert_ptr_equal(half, left_behind);
+	return log_read(reader, buffer, size);
+}
+bool log_ring_is_sound(const struct log_ring *ring) { return ring->sum == 0; }
+
+void exit_recorder_print_records(const struct exit_recorder *recorder, uint32_t most, uint64_t start_tsc, virt_print print)
+{
+	print("%u records from %llu, the first at %llu\n", most, (unsigned long long)start_tsc, (unsigned long long)recorder->exits[0].time);
+}
+
+void exit_recorder_sum(const struct vcpu *vcpu, struct exit_cost *costs)
+{
+	(void)vcpu;
+	costs[10].count += 2;
+	costs[10].ticks += 301;
 }
 
 enum status power_off(void) { powered_off++; return STATUS_UNSUPPORTED; }
@@ -214,7 +248,7 @@ static int setup(void **state)
 		vcpus[i].vm = vm;
 		vcpus[i].index = i;
 		vcpus[i].state = i == 0 ? VCPU_RUNNABLE : VCPU_BLOCKED;
-		vcpus[i].run_ticks = 1250000000;
+		vcpus[i].sched.run_ticks = 1250000000;
 		vcpus[i].exit_counts[10] = 100;
 		vm->vcpus[i] = &vcpus[i];
 	}
@@ -260,6 +294,41 @@ static void list_shows_vms(void **state)
 	says("list", "web                               1      256     2  runnable                2.5\n");
 	fixture_vms[1].state = VM_STOPPED;
 	says("list", "worker                            2        0     0  exit 3                  0.0\n");
+	says("list", "free memory: 102400 KiB of 512 MiB\n");
+}
+
+static void list_shows_states(void **state)
+{
+	static const struct { enum vm_state state; bool paused; const char *name; } rows[] = {
+		{VM_CREATED, true, "paused"}, {VM_CREATED, false, "created"}, {VM_RUNNING, true, "paused"}, {VM_RUNNING, false, "runnable"},
+		{VM_STOPPING, false, "stopping"}, {VM_RESTARTING, false, "restarting"}, {VM_DESTROYING, false, "destroying"},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < array_count(rows); i++) {
+		char line[128];
+
+		fixture_vms[0].state = rows[i].state;
+		fixture_vms[0].paused = rows[i].paused;
+		snprintf(line, sizeof(line), "web                               1      256     2  %-16s ", rows[i].name);
+		says("list", line);
+	}
+}
+
+/* VMs of the configuration that do not live are off. */
+static void list_shows_who_is_off(void **state)
+{
+	(void)state;
+	config.vm_count = 3;
+	config.vms[0] = (struct vm_config){.name = "old", .memory = 64 * MIB, .vcpus = 1};
+	config.vms[1] = (struct vm_config){.name = "new", .memory = 32 * MIB, .vcpus = 2};
+	config.vms[2] = (struct vm_config){.name = "web"};
+	last_end = "poweroff";
+	says("list", "old                               -       64     1  off (poweroff)            -\n");
+	says("list", "new                               -       32     2  off                       -\n");
+	assert_ptr_equal(strstr(terminal_text, "web "), strstr(terminal_text, "web                               1"));
+	assert_null(strstr(strstr(terminal_text, "web ") + 4, "web "));
+	config.vm_count = 0;
 }
 
 static void info_tells_all(void **state)
@@ -293,6 +362,47 @@ static void exits_are_sorted(void **state)
 	assert_true(strstr(text, "5000") < strstr(text, "CPUID"));
 	assert_non_null(strstr(text, "10 CPUID                                       200           80"));
 	assert_non_null(strstr(run("exits"), "worker"));
+}
+
+static void exits_tell_what_the_last_ones_cost(void **state)
+{
+	(void)state;
+	says("exits web", "10 CPUID                                       200           80          150\n");
+	says("exits web", "12 ?                                          5000         2000\n");
+}
+
+static void trace_shows_the_last_exits(void **state)
+{
+	static struct exit_recorder recorder;
+
+	(void)state;
+	recorder.exits[0].time = 77;
+	vcpus[1].recorder = &recorder;
+	says("trace web 1", "16 records from 1000, the first at 77\n");
+	says("trace web 1 256", "256 records from 1000, the first at 77\n");
+	says("trace web 1 257", "N is a number from 1 to 0x100");
+	says("trace web 2", "V is a number");
+	says("trace nobody", "no such VM");
+	says("trace", "usage: trace NAME [V] [N]");
+}
+
+static void last_boot_is_shown(void **state)
+{
+	static struct last_boot_half half;
+
+	(void)state;
+	says("dmesg --last", "only --last-boot is known");
+	says("dmesg --last-boot", "nothing is left of an earlier boot");
+	left_behind = &half;
+	half.log.start_tsc = 5;
+	half.header.owners[3] = (struct last_boot_owner){.name = "web", .vcpu = 2, .used = 1};
+	half.recorders[3].exits[0].time = 9;
+	says("dmesg --last-boot", "(2 lines lost)\n[    0.000001] info: hello\n");
+	says("dmesg --last-boot", "last exits of vm web vcpu 2:\n16 records from 5, the first at 9\n");
+	assert_null(strstr(terminal_text, "damaged"));
+	half.log.sum = 1;
+	says("dmesg --last-boot", "(damaged");
+	left_behind = NULL;
 }
 
 static void mem_dumps(void **state)
@@ -380,7 +490,7 @@ static void report_names_what_is_missing(void **state)
 static void log_commands(void **state)
 {
 	(void)state;
-	says("dmesg", "info: hello\n");
+	says("dmesg", "(2 lines lost)\n[    0.000001] info: hello\n");
 	says("log", "info\n");
 	run("log debug");
 	assert_int_equal(level, LOG_DEBUG);
@@ -391,7 +501,7 @@ static void log_commands(void **state)
 static void every_command_has_help(void **state)
 {
 	static const char *const names[] = {
-		"help", "list", "info", "console", "exits", "regs", "mem", "ept", "vmcs", "irq", "cpu", "report", "pci", "dmesg", "log",
+		"help", "list", "info", "console", "exits", "trace", "regs", "mem", "ept", "vmcs", "irq", "cpu", "report", "pci", "dmesg", "log",
 		"poweroff", "reboot-host",
 	};
 
@@ -409,9 +519,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(list_shows_vms, setup, teardown),
+		cmocka_unit_test_setup_teardown(list_shows_states, setup, teardown),
+		cmocka_unit_test_setup_teardown(list_shows_who_is_off, setup, teardown),
 		cmocka_unit_test_setup_teardown(info_tells_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(console_connects, setup, teardown),
 		cmocka_unit_test_setup_teardown(exits_are_sorted, setup, teardown),
+		cmocka_unit_test_setup_teardown(exits_tell_what_the_last_ones_cost, setup, teardown),
+		cmocka_unit_test_setup_teardown(trace_shows_the_last_exits, setup, teardown),
+		cmocka_unit_test_setup_teardown(last_boot_is_shown, setup, teardown),
 		cmocka_unit_test_setup_teardown(mem_dumps, setup, teardown),
 		cmocka_unit_test_setup_teardown(ept_walks, setup, teardown),
 		cmocka_unit_test_setup_teardown(irq_shows_lines, setup, teardown),

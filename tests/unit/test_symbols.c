@@ -11,47 +11,76 @@
 #include "arch/x86/exception_fixup.h"
 #include "lib/compiler.h"
 
-static const uint32_t offsets[] = {0x0, 0x100, 0x140};
-static const char names[] = "boot_entry64\0panic\0vm_create";
+/* boot_entry64, panic, vm_create: 0x80 is "_e", 0x81 "cr", 0x82 "cre". */
+static const uint16_t steps[] = {0x0, 0x100, 0x40};
+static const uint8_t pairs[][2] = {{'_', 'e'}, {'c', 'r'}, {0x81, 'e'}};
+static const uint8_t names[] = "boot\x80ntry64\0panic\0vm_\x82" "ate";
 static const struct symbol_table table = {
-	.base = 0xffffffff80200000, .limit = 0x200, .count = 3, .names_size = sizeof(names), .offsets = offsets, .names = names,
+	.base = 0xffffffff80200000, .limit = 0x200, .count = 3, .names_size = sizeof(names), .steps = steps, .names = names, .pairs = pairs,
 };
+
+static void expect_name(const struct symbol_table *from, uint64_t address, const char *expected, uint64_t expected_offset)
+{
+	char name[SYMBOL_NAME_SIZE];
+	uint64_t offset;
+
+	assert_true(symbols_find(from, address, name, &offset));
+	assert_string_equal(name, expected);
+	assert_int_equal(offset, expected_offset);
+}
+
+static void expect_none(const struct symbol_table *from, uint64_t address)
+{
+	char name[SYMBOL_NAME_SIZE];
+	uint64_t offset;
+
+	assert_false(symbols_find(from, address, name, &offset));
+}
 
 static void test_symbols_find(void **state)
 {
-	uint64_t offset;
-
 	(void)state;
-	assert_string_equal(symbols_find(&table, table.base, &offset), "boot_entry64");
-	assert_int_equal(offset, 0);
-	assert_string_equal(symbols_find(&table, table.base + 0xff, &offset), "boot_entry64");
-	assert_int_equal(offset, 0xff);
-	assert_string_equal(symbols_find(&table, table.base + 0x100, &offset), "panic");
-	assert_int_equal(offset, 0);
-	assert_string_equal(symbols_find(&table, table.base + 0x1ff, &offset), "vm_create");
-	assert_int_equal(offset, 0xbf);
-	assert_null(symbols_find(&table, table.base - 1, &offset));
-	assert_null(symbols_find(&table, table.base + 0x200, &offset));
-	assert_null(symbols_find(&table, UINT64_MAX, &offset));
-	assert_null(symbols_find(NULL, table.base, &offset));
+	expect_name(&table, table.base, "boot_entry64", 0);
+	expect_name(&table, table.base + 0xff, "boot_entry64", 0xff);
+	expect_name(&table, table.base + 0x100, "panic", 0);
+	expect_name(&table, table.base + 0x1ff, "vm_create", 0xbf);
+	expect_none(&table, table.base - 1);
+	expect_none(&table, table.base + 0x200);
+	expect_none(&table, UINT64_MAX);
+	expect_none(NULL, table.base);
 }
 
 static void test_symbols_of_odd_tables(void **state)
 {
+	static const uint8_t endless_pairs[][2] = {{0x80, 0x80}};
+	static const uint8_t endless[] = "\x80";
+	uint8_t lengthy[200];
+	char name[SYMBOL_NAME_SIZE];
 	struct symbol_table odd = table;
 	uint64_t offset;
 
 	(void)state;
 	odd.count = 0;
-	assert_null(symbols_find(&odd, odd.base, &offset));
+	expect_none(&odd, odd.base);
 	odd = table;
-	odd.offsets = offsets + 1; /* nothing at the beginning of the code */
+	odd.steps = steps + 1; /* nothing at the beginning of the code */
 	odd.count = 2;
-	assert_null(symbols_find(&odd, odd.base + 0x80, &offset));
+	expect_none(&odd, odd.base + 0x80);
 	odd = table;
-	odd.names_size = 13; /* one name for three functions */
-	assert_string_equal(symbols_find(&odd, odd.base, &offset), "boot_entry64");
-	assert_null(symbols_find(&odd, odd.base + 0x150, &offset));
+	odd.names_size = 10; /* one name for three functions */
+	expect_name(&odd, odd.base, "boot_entry6", 0);
+	expect_none(&odd, odd.base + 0x150);
+	/* What is no end of a name, or stands for itself, ends all the same. */
+	memset(lengthy, 'x', sizeof(lengthy));
+	odd.names = lengthy;
+	odd.names_size = sizeof(lengthy);
+	assert_true(symbols_find(&odd, odd.base, name, &offset));
+	assert_int_equal(strlen(name), SYMBOL_NAME_SIZE - 1);
+	odd.names = endless;
+	odd.names_size = sizeof(endless);
+	odd.pairs = endless_pairs;
+	assert_true(symbols_find(&odd, odd.base, name, &offset));
+	assert_int_equal(name[0], '?');
 }
 
 static void test_symbols_print(void **state)

@@ -407,6 +407,70 @@ static void test_interrupt_storm_is_bounded(void **state)
 	assert_int_equal(chip.edges, 2);
 }
 
+/* A transmitter that is slow, and somebody who types while a writer waits for it. */
+static void test_typing_while_the_ring_is_full(void **state)
+{
+	static char text[UART16550_OUTPUT_SIZE + 2048];
+	uint8_t byte;
+
+	(void)state;
+	uart16550_enable_interrupts();
+	memset(text, 'o', sizeof(text));
+	uart16550_write_raw((const uint8_t *)text, UART16550_OUTPUT_SIZE);
+	receive("typed");
+	uart16550_write_raw((const uint8_t *)text, 1024);
+	/* It is out of the receiver before the writer came back, so that there is room for more. */
+	assert_int_equal(chip.received_head, chip.received_tail);
+	for (const char *expected = "typed"; *expected != '\0'; expected++) {
+		assert_true(uart16550_read(&byte));
+		assert_int_equal(byte, *expected);
+	}
+	assert_false(uart16550_read(&byte));
+	chip.edges = 1;
+	deliver_interrupts();
+	assert_int_equal(chip.sent, UART16550_OUTPUT_SIZE + 1024);
+	assert_int_equal(chip.overruns, 0);
+}
+
+static void test_collecting_by_hand(void **state)
+{
+	uint8_t byte;
+
+	(void)state;
+	uart16550_enable_interrupts();
+	receive("ab");
+	uart16550_collect();
+	assert_int_equal(chip.received_head, chip.received_tail);
+	/* The edge came all the same; its handler tells that something waits. */
+	assert_true(uart16550_interrupt());
+	assert_true(uart16550_read(&byte) && byte == 'a');
+	assert_true(uart16550_read(&byte) && byte == 'b');
+	assert_false(uart16550_interrupt());
+}
+
+static unsigned room_calls;
+static void count_room(void) { room_calls++; }
+
+static void test_the_hook_tells_of_room_once(void **state)
+{
+	static char text[UART16550_OUTPUT_SIZE];
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	room_calls = 0;
+	uart16550_set_room_hook(count_room);
+	uart16550_enable_interrupts();
+	uart16550_write_raw((const uint8_t *)text, 1000);
+	deliver_interrupts();
+	assert_int_equal(room_calls, 0);
+	for (unsigned i = 1; i <= 3; i++) {
+		uart16550_write_raw((const uint8_t *)text, UART16550_OUTPUT_SIZE);
+		deliver_interrupts();
+		assert_int_equal(room_calls, i);
+	}
+	uart16550_set_room_hook(NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -423,6 +487,9 @@ int main(void)
 		cmocka_unit_test_setup(test_dead_uart_does_not_hang, set_up),
 		cmocka_unit_test_setup(test_instant_transmitter, set_up),
 		cmocka_unit_test_setup(test_interrupt_storm_is_bounded, set_up),
+		cmocka_unit_test_setup(test_typing_while_the_ring_is_full, set_up),
+		cmocka_unit_test_setup(test_collecting_by_hand, set_up),
+		cmocka_unit_test_setup(test_the_hook_tells_of_room_once, set_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

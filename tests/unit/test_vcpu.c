@@ -62,6 +62,7 @@ static void test_kick_sets_the_request_and_tells(void **state)
 static void test_kick_of_a_running_vcpu(void **state)
 {
 	(void)state;
+	fixture_vcpu->requests = 0;
 	fixture_vcpu->state = VCPU_RUNNING;
 	fixture_vcpu->pcpu_index = 0;
 	vcpu_kick(fixture_vcpu, VCPU_REQUEST_TIMER);
@@ -69,11 +70,14 @@ static void test_kick_of_a_running_vcpu(void **state)
 	assert_int_equal(kicks, 0);
 	assert_non_null(pcpu_add(1, 1));
 	fixture_vcpu->pcpu_index = 1;
+	/* What was asked already is not told again. */
 	vcpu_kick(fixture_vcpu, VCPU_REQUEST_TIMER);
+	assert_int_equal(kicks, 0);
+	vcpu_kick(fixture_vcpu, VCPU_REQUEST_EVENT);
 	assert_int_equal(kicks, 1);
 	fixture_vcpu->state = VCPU_BLOCKED;
 	fixture_vcpu->pcpu_index = 0;
-	vcpu_kick(fixture_vcpu, VCPU_REQUEST_TIMER);
+	vcpu_kick(fixture_vcpu, VCPU_REQUEST_NMI);
 	assert_int_equal(kicks, 2);
 	fixture_vcpu->state = VCPU_OFF;
 }

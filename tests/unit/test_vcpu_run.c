@@ -258,25 +258,6 @@ static void test_nmi_waits_until_it_may_come(void **state)
 	assert_int_equal(events[4] | events[5], 0);
 }
 
-static void reset_guest(struct virt_vcpu *virt)
-{
-	(void)virt;
-	note_entry();
-	vcpu_kick(vcpu, VCPU_REQUEST_RESET);
-	cpuid_exit(0);
-}
-
-static void test_reset_request_ends_the_vm(void **state)
-{
-	(void)state;
-	fixture_guest = reset_guest;
-	run_loop();
-	assert_int_equal(entries, 1);
-	assert_int_equal(vcpu->state, VCPU_OFF);
-	assert_int_equal(vcpu->vm->stop_kind, VM_STOP_CRASH);
-	assert_int_equal(vcpu->vm->state, VM_STOPPED);
-}
-
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up_software, tear_down_all)
 #define TEST_HARDWARE(function) cmocka_unit_test_setup_teardown(function, set_up_hardware, tear_down_all)
 
@@ -322,7 +303,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_interrupt_is_injected_once), TEST(test_interrupt_window), TEST(test_event_in_delivery_keeps_its_place),
 		TEST(test_interrupt_wakes), TEST_HARDWARE(test_interrupt_wakes_in_hardware_mode), TEST(test_halt_with_interrupt_pending),
-		TEST(test_nmi_waits_until_it_may_come), TEST(test_reset_request_ends_the_vm),
+		TEST(test_nmi_waits_until_it_may_come),
 		TEST(test_shortest_paths_read_and_write_little), TEST_HARDWARE(test_shortest_paths_read_and_write_little),
 	};
 

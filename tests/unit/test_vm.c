@@ -132,6 +132,115 @@ static void test_too_little_memory_says_how_much(void **state)
 	assert_true(fixture_logged("(33 MiB missing)") || fixture_logged("(32 MiB missing)"));
 }
 
+/* Tables and vCPUs count too: a VM as large as the free memory lacks those. */
+static void test_overhead_counts(void **state)
+{
+	unsigned rest = (unsigned)(page_pool_free_bytes() % (2 * MIB) / PAGE_SIZE);
+	void *taken = page_pool_allocate_contiguous(rest);
+	unsigned before = pool_used;
+	struct vm *vm;
+
+	(void)state;
+	fixture_config.vcpus = VM_MAX_VCPUS;
+	fixture_config.memory = align_down(page_pool_free_bytes(), 2 * MIB);
+	assert_int_equal(vm_create(&fixture_config, &vm), STATUS_NO_MEMORY);
+	assert_true(fixture_logged(" KiB for tables and vCPUs"));
+	assert_true(fixture_logged("(1 MiB missing)"));
+	assert_int_equal(pool_used, before);
+	page_pool_free_contiguous(taken, rest);
+}
+
+static void test_config_is_copied(void **state)
+{
+	struct vm *vm;
+
+	(void)state;
+	assert_int_equal(vm_create(&fixture_config, &vm), STATUS_OK);
+	memcpy(fixture_config.name, "gone", 5);
+	assert_string_equal(vm->config->name, "test");
+	assert_ptr_equal(vm_find("test"), vm);
+	vm_destroy(vm);
+}
+
+/* A reset makes all anew but memory, id, and what the user has set. */
+static void test_reset(void **state)
+{
+	unsigned before = pool_used, pages;
+	struct vm *vm;
+
+	(void)state;
+	fixture_config.vcpus = 2;
+	assert_int_equal(vm_create(&fixture_config, &vm), STATUS_OK);
+	pages = pool_used;
+	uint32_t id = vm->id;
+	uint64_t tables = vm->memory.nested.table_pages;
+	for (unsigned i = 0; i < 100; i++) {
+		vm->vcpus[1]->sched.affinity = 2;
+		vm->vcpus[0]->exit_counts[1] = 7;
+		vm_stop(vm, VM_STOP_REBOOT, 0);
+		while (guest_memory_scrub(&vm->memory, MIB))
+			;
+		assert_int_equal(vm_reset(vm), STATUS_OK);
+		assert_int_equal(pool_used, pages);
+		assert_int_equal(vm->memory.nested.table_pages, tables);
+	}
+	assert_int_equal(vm->id, id);
+	assert_int_equal(vm->state, VM_CREATED);
+	assert_int_equal(vm->stop_kind, VM_STOP_NONE);
+	assert_int_equal(vm->vcpu_count, 2);
+	assert_int_equal(vm->vcpus[1]->sched.affinity, 2);
+	assert_int_equal(vm->vcpus[0]->exit_counts[1], 0);
+	assert_int_equal(vm->irq.pin_controllers, 2);
+	assert_int_equal(vm->memory.scrubbed, 0);
+	assert_true(vm_press_power_button(vm));
+	vm_destroy(vm);
+	assert_int_equal(pool_used, before);
+}
+
+static void test_reset_without_memory(void **state)
+{
+	const unsigned before = pool_used;
+	struct vm *vm;
+
+	(void)state;
+	for (unsigned step = 0;; step++) {
+		assert_int_equal(vm_create(&fixture_config, &vm), STATUS_OK);
+		pool_fail_at = step;
+		enum status status = vm_reset(vm);
+		bool none_failed = pool_fail_at <= step;
+		pool_fail_at = UINT32_MAX;
+		if (status != STATUS_OK)
+			assert_int_equal(vm->vcpu_count, 0);
+		assert_false(status != STATUS_OK && vm_press_power_button(vm));
+		vm_destroy(vm);
+		assert_int_equal(pool_used, before);
+		if (none_failed)
+			break;
+		assert_true(step < 1000);
+	}
+}
+
+/* Nothing is lost in a thousand lives: no page, no VPID; and no id comes twice. */
+static void test_a_thousand_lives(void **state)
+{
+	const unsigned before = pool_used;
+	uint32_t last_id = 0;
+	struct vm *vm;
+
+	(void)state;
+	fixture_config.memory = 2 * MIB;
+	fixture_config.vcpus = 3;
+	for (unsigned i = 0; i < 1000; i++) {
+		assert_int_equal(vm_create(&fixture_config, &vm), STATUS_OK);
+		assert_true(vm->id > last_id);
+		last_id = vm->id;
+		for (uint32_t v = 0; v < 3; v++)
+			assert_in_range(vm->vcpus[v]->virt.backend->vpid, 1, 3);
+		vm_destroy(vm);
+		assert_int_equal(pool_used, before);
+	}
+}
+
 static void test_no_virtualization(void **state)
 {
 	struct vm *vm;
@@ -220,7 +329,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_create_and_destroy), TEST(test_memory_is_scrubbed), TEST(test_all_vcpus), TEST(test_no_memory_at_each_step),
-		TEST(test_too_little_memory_says_how_much), TEST(test_no_virtualization), TEST(test_list_is_bounded),
+		TEST(test_too_little_memory_says_how_much), TEST(test_overhead_counts), TEST(test_config_is_copied), TEST(test_reset),
+		TEST(test_reset_without_memory), TEST(test_a_thousand_lives), TEST(test_no_virtualization), TEST(test_list_is_bounded),
 		TEST_VM(test_first_reason_counts), TEST_VM(test_crash_text_is_cut), TEST_VM(test_stop_names),
 	};
 

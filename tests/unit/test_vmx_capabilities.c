@@ -114,6 +114,14 @@ static void test_optional_controls(void **state)
 	capabilities.controls[VMX_PIN] &= ~(PIN_PREEMPTION_TIMER << 32);
 	assert_decides();
 	assert_false(settings.has_preemption_timer);
+	/* Of VMs with several vCPUs alone. */
+	capabilities.controls[VMX_SECONDARY] |= (uint64_t)SECONDARY_PAUSE_LOOP_EXITING << 32;
+	assert_decides();
+	assert_true(settings.has_pause_loop_exiting);
+	assert_int_equal(settings.controls[VMX_SECONDARY] & SECONDARY_PAUSE_LOOP_EXITING, 0);
+	capabilities.controls[VMX_SECONDARY] &= ~((uint64_t)SECONDARY_PAUSE_LOOP_EXITING << 32);
+	assert_decides();
+	assert_false(settings.has_pause_loop_exiting);
 }
 
 static void test_ept(void **state)

@@ -183,13 +183,16 @@ static void test_flushes(void **state)
 	vmx_vcpu_put(&fixture_virt);
 	vmx_vcpu_load(&fixture_virt);
 	assert_int_equal(fake_invept_count, before);
-	vmx_vcpu_put(&fixture_virt);
+	/* A flush counts for one that stays loaded, too. */
+	(void)run_to(10, 0);
+	assert_int_equal(fake_invept_count, before);
 	vmx_vm_flush(&fixture_virt_vm);
-	vmx_vcpu_load(&fixture_virt);
+	(void)run_to(10, 0);
 	assert_true(fake_invept_count > before);
 	before = fake_invept_count;
 	vmx_vcpu_put(&fixture_virt);
 	vmx_vcpu_load(&fixture_virt);
+	(void)run_to(10, 0);
 	assert_int_equal(fake_invept_count, before);
 }
 
@@ -208,6 +211,61 @@ static void test_another_cpu(void **state)
 	pcpu_set_current(pcpu_get(0));
 	vmx_vcpu_load(&fixture_virt);
 	assert_int_equal(fake_vmcs_get(VMCS_HOST_GS_BASE), (uintptr_t)pcpu_get(0));
+}
+
+/* A lone vCPU may spin: nobody else could end its loop. */
+static void test_pause_loops(void **state)
+{
+	struct virt_vcpu other = {0};
+
+	(void)state;
+	assert_int_equal(fake_vmcs_get(VMCS_CONTROL_SECONDARY) & SECONDARY_PAUSE_LOOP_EXITING, 0);
+	vmx_vcpu_put(&fixture_virt);
+	vmx_settings.has_pause_loop_exiting = true;
+	assert_int_equal(vmx_vcpu_create(&other, &fixture_virt_vm), STATUS_OK);
+	vmx_vcpu_load(&other);
+	assert_true(fake_vmcs_get(VMCS_CONTROL_SECONDARY) & SECONDARY_PAUSE_LOOP_EXITING);
+	assert_int_equal(fake_vmcs_get(VMCS_CONTROL_PAUSE_LOOP_GAP), 128);
+	assert_int_equal(fake_vmcs_get(VMCS_CONTROL_PAUSE_LOOP_WINDOW), 4096);
+	vmx_vcpu_put(&other);
+	vmx_vcpu_destroy(&other);
+	assert_int_equal(fixture_virt_vm.backend->vcpu_count, 1);
+	vmx_vcpu_load(&fixture_virt);
+}
+
+/* SDM "Processor State After Reset", column INIT. */
+static void test_init(void **state)
+{
+	(void)state;
+	vmx_register_write(&fixture_virt, VIRT_CR0, CR0_PE | CR0_PG | CR0_NE | CR0_ET | CR0_CD);
+	vmx_register_write(&fixture_virt, VIRT_CR4, CR4_PAE | CR4_OSXSAVE);
+	vmx_register_write(&fixture_virt, VIRT_EFER, EFER_LME | EFER_NXE);
+	vmx_register_write(&fixture_virt, VIRT_PAT, 0x0606060606060606);
+	vmx_register_write(&fixture_virt, VIRT_SYSENTER_EIP, 0x1234);
+	vmx_register_write(&fixture_virt, VIRT_CR3, 0x5000);
+	fake_msr_set(MSR_STAR, 0x77);
+	fake_dr[0] = 5;
+	fake_vmcs_set(VMCS_GUEST_INTERRUPTIBILITY, INTERRUPTIBILITY_NMI);
+	vmx_interrupt_window(&fixture_virt, true);
+	vmx_inject_nmi(&fixture_virt);
+	unsigned flushes = fake_invept_count;
+	vmx_vcpu_enter_init(&fixture_virt);
+	assert_int_equal(vmx_register_read(&fixture_virt, VIRT_CR0), CR0_ET | CR0_CD);
+	assert_int_equal(vmx_register_read(&fixture_virt, VIRT_CR4) | vmx_register_read(&fixture_virt, VIRT_CR3), 0);
+	assert_int_equal(vmx_register_read(&fixture_virt, VIRT_EFER), 0);
+	assert_int_equal(fake_vmcs_get(VMCS_CONTROL_ENTRY) & ENTRY_IA32E_GUEST, 0);
+	assert_int_equal(vmx_register_read(&fixture_virt, VIRT_RIP), 0xfff0);
+	assert_int_equal(fake_vmcs_get(VMCS_GUEST_CS_BASE), 0xffff0000);
+	assert_int_equal(vmx_register_read(&fixture_virt, VIRT_PAT), 0x0606060606060606);
+	assert_int_equal(vmx_register_read(&fixture_virt, VIRT_SYSENTER_EIP), 0x1234);
+	assert_int_equal(fake_msr_get(MSR_STAR), 0x77);
+	assert_int_equal(fake_dr[0], 0);
+	assert_int_equal(fake_dr[6], 0xffff0ff0);
+	assert_false(fixture_virt.os_xsave);
+	assert_int_equal(fake_vmcs_get(VMCS_CONTROL_ENTRY_INTERRUPTION_INFO) | fake_vmcs_get(VMCS_GUEST_INTERRUPTIBILITY), 0);
+	assert_int_equal(fake_vmcs_get(VMCS_CONTROL_PRIMARY) & PRIMARY_INTERRUPT_WINDOW, 0);
+	assert_true(vmx_nmi_allowed(&fixture_virt));
+	assert_true(fake_invept_count > flushes);
 }
 
 /* ---- running ---- */
@@ -283,6 +341,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_everything_exits_at_first), TEST(test_ports), TEST(test_msrs), TEST(test_msrs_without_bit), TEST(test_memory),
 		TEST(test_vpids), TEST(test_lazy_state), TEST(test_put_clears_the_vmcs), TEST(test_flushes), TEST(test_another_cpu),
+		TEST(test_pause_loops), TEST(test_init),
 		TEST(test_deadline), TEST(test_deadline_without_preemption_timer), TEST(test_run_goes_on_until_told), TEST(test_failed_entry),
 	};
 

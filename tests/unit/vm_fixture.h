@@ -28,6 +28,11 @@ void idt_raise_nmi(void)
 	fixture_nmis++;
 }
 
+void idt_raise_machine_check(void)
+{
+	abort();
+}
+
 static struct vm_config fixture_config;
 static struct vm *fixture_vm;
 static struct vcpu *fixture_vcpu; /* vCPU 0 */

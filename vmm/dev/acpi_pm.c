@@ -164,8 +164,18 @@ static void pm_reset(struct io_device *device)
 	pm_update_line(pm);
 }
 
+/* ACPI Specification, "Power Button": the guest is told by PWRBTN_STS, and by an SCI if it asked for one. */
+static void pm_press_power_button(struct io_device *device)
+{
+	struct acpi_pm *pm = pm_from_device(device);
+
+	pm->status |= POWER_BUTTON_STATUS;
+	pm_update_line(pm);
+}
+
 static void pm_destroy(struct io_device *device)
 {
+	device->vm->press_power_button = NULL;
 	vcpu_timer_cancel(&pm_from_device(device)->timer);
 }
 
@@ -189,6 +199,8 @@ static enum status pm_create(struct vm *vm, struct io_device **device)
 	if (status != STATUS_OK)
 		return status;
 	vcpu_timer_init(&pm_from_device(*device)->timer, vm->vcpus[0], pm_expire);
+	vm->power_button = *device;
+	vm->press_power_button = pm_press_power_button;
 	return STATUS_OK;
 }
 

@@ -205,6 +205,19 @@ static void register_written(struct io_device *device, struct vcpu *vcpu, uint64
 		local_apic_register_written(apic, (unsigned)(offset / MMIO_REGISTER_STRIDE));
 }
 
+/* SDM Vol. 3A "Local APIC State After an INIT Reset", "x2APIC State Transitions": mode and ID stay. */
+static void enter_init(struct io_device *device, struct vcpu *vcpu)
+{
+	struct local_apic *apic = vcpu->local_apic;
+
+	(void)device;
+	if (apic == NULL)
+		return;
+	local_apic_reset_registers(apic);
+	local_apic_choose_mode(apic);
+	local_apic_update_external(apic);
+}
+
 static uint8_t get_task_priority(struct io_device *device, struct vcpu *vcpu)
 {
 	const struct local_apic *apic = vcpu->local_apic;
@@ -228,6 +241,7 @@ static const struct irq_local_controller controller = {
 	.acknowledge = acknowledge,
 	.prepare_entry = prepare_entry,
 	.register_written = register_written,
+	.enter_init = enter_init,
 	.get_task_priority = get_task_priority,
 	.set_task_priority = set_task_priority,
 };

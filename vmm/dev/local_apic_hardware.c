@@ -13,36 +13,44 @@ static enum virt_apic_mode wanted_mode(const struct local_apic *apic)
 	return mode;
 }
 
-static bool any_in_xapic_mode(const struct local_apic_device *self)
+static bool any_in_mode(const struct local_apic_device *self, enum virt_apic_mode mode)
 {
 	for (uint32_t i = 0; i < VM_MAX_VCPUS; i++) {
-		if (self->apics[i].mode == VIRT_APIC_XAPIC)
+		if (self->apics[i].mode == mode)
 			return true;
 	}
 	return false;
 }
 
-/* The access page is mapped for as long as any APIC has its registers there: behind it accesses must exit as before. */
-static enum status map_access_page(struct local_apic_device *self)
+/* Translations that other CPUs cached lead to the access page as before, which does no harm; those that run now forget them
+ * soon, the others when they run again. */
+static void forget_mappings(struct vm *vm)
 {
-	struct vm *vm = self->device.vm;
-	enum status status;
-
-	if (self->access_page_mapped)
-		return STATUS_OK;
-	status = page_table_map(&vm->memory.nested, LOCAL_APIC_BASE, vm->virt.apic_access_page, PAGE_SIZE, PAGE_READ | PAGE_WRITE);
-	self->access_page_mapped = status == STATUS_OK;
-	return status;
+	virt_ops->vm_flush(&vm->virt);
+	for (uint32_t i = 0; i < vm->vcpu_count; i++) {
+		if (vm->vcpus[i] != NULL && __atomic_load_n(&vm->vcpus[i]->state, __ATOMIC_ACQUIRE) == VCPU_RUNNING)
+			vcpu_kick(vm->vcpus[i], VCPU_REQUEST_FLUSH);
+	}
 }
 
-static void unmap_access_page(struct local_apic_device *self)
+/* The access page is one for all vCPUs, but one in VIRT_APIC_X2APIC would reach the memory behind it: while there is such a
+ * one the page is not mapped, and accesses of those in VIRT_APIC_XAPIC exit to be carried out on their registers here. So it
+ * is too when there is no memory to map it. */
+static void update_access_page(struct local_apic_device *self)
 {
+	bool wanted = any_in_mode(self, VIRT_APIC_XAPIC) && !any_in_mode(self, VIRT_APIC_X2APIC);
 	struct vm *vm = self->device.vm;
+	struct page_table *nested = &vm->memory.nested;
 
-	if (!self->access_page_mapped || page_table_unmap(&vm->memory.nested, LOCAL_APIC_BASE, PAGE_SIZE) != STATUS_OK)
+	if (wanted == self->access_page_mapped)
 		return;
-	self->access_page_mapped = false;
-	virt_ops->vm_flush(&vm->virt);
+	if (wanted) {
+		self->access_page_mapped =
+			page_table_map(nested, LOCAL_APIC_BASE, vm->virt.apic_access_page, PAGE_SIZE, PAGE_READ | PAGE_WRITE) == STATUS_OK;
+	} else if (page_table_unmap_leaves(nested, LOCAL_APIC_BASE, PAGE_SIZE) == STATUS_OK) {
+		self->access_page_mapped = false;
+		forget_mappings(vm);
+	}
 }
 
 /* Moves what was posted to IRR and TMR. */
@@ -62,15 +70,10 @@ static void take_posted(struct local_apic *apic)
 
 void local_apic_choose_mode(struct local_apic *apic)
 {
-	struct local_apic_device *self = local_apic_device_of(apic);
-
 	vcpu_timer_take_back(apic->vcpu);
 	take_posted(apic);
 	apic->mode = wanted_mode(apic);
-	if (apic->mode == VIRT_APIC_XAPIC && map_access_page(self) != STATUS_OK)
-		apic->mode = VIRT_APIC_SOFTWARE;
-	if (!any_in_xapic_mode(self))
-		unmap_access_page(self);
+	update_access_page(local_apic_device_of(apic));
 	apic->highest_requested = local_apic_highest(apic, LOCAL_APIC_IRR, UINT8_MAX);
 	apic->highest_in_service = local_apic_highest(apic, LOCAL_APIC_ISR, UINT8_MAX);
 	apic->mode_is_new = apic->status_is_new = true;

@@ -40,14 +40,13 @@ static bool matches_xapic_logical(const struct local_apic *apic, uint32_t destin
 	}
 }
 
+/* Of a broadcast or a logical destination. */
 static bool is_destination(const struct local_apic *apic, const struct irq_message *message)
 {
 	if (!local_apic_is_enabled(apic))
 		return false;
 	if (message->destination == BROADCAST)
 		return true;
-	if (!message->logical)
-		return message->destination == apic->vcpu->index;
 	if (local_apic_is_x2apic(apic))
 		return matches_x2apic_logical(apic, message->destination);
 	return matches_xapic_logical(apic, message->destination);
@@ -59,8 +58,7 @@ static struct local_apic *apic_of(const struct vm *vm, uint32_t index)
 }
 
 /* Return: whether @apic took the message. SDM Vol. 3A "Local APIC State After It Has Been Software Disabled": one that
- * software turned off still answers to NMI and INIT. A start-up IPI means something only to a processor that waits
- * for it, and system management mode does not exist here. */
+ * software turned off still answers to NMI, INIT and start-up IPIs. System management mode does not exist here. */
 static bool accept_message(struct local_apic *apic, const struct irq_message *message)
 {
 	switch (message->delivery_mode) {
@@ -77,7 +75,11 @@ static bool accept_message(struct local_apic *apic, const struct irq_message *me
 		vcpu_kick(apic->vcpu, VCPU_REQUEST_NMI);
 		return true;
 	case IRQ_DELIVERY_INIT:
-		vcpu_kick(apic->vcpu, VCPU_REQUEST_RESET);
+		vcpu_kick(apic->vcpu, VCPU_REQUEST_INIT);
+		return true;
+	case IRQ_DELIVERY_STARTUP:
+		__atomic_store_n(&apic->vcpu->sipi_vector, message->vector, __ATOMIC_RELEASE);
+		vcpu_kick(apic->vcpu, VCPU_REQUEST_SIPI);
 		return true;
 	default:
 		return false;
@@ -119,8 +121,18 @@ static bool deliver_to_lowest(struct local_apic_device *self, const struct irq_m
 	return accept_message(lowest, message);
 }
 
+/* The common case: APIC ids are indices. */
+static bool deliver_to_one(struct vm *vm, const struct irq_message *message)
+{
+	struct local_apic *apic = message->destination < vm->vcpu_count ? apic_of(vm, message->destination) : NULL;
+
+	return apic != NULL && local_apic_is_enabled(apic) && accept_message(apic, message);
+}
+
 static bool deliver(struct local_apic_device *self, const struct irq_message *message, const struct local_apic *except)
 {
+	if (likely(!message->logical && message->destination != BROADCAST))
+		return deliver_to_one(self->device.vm, message);
 	if (message->delivery_mode == IRQ_DELIVERY_LOWEST)
 		return deliver_to_lowest(self, message, except);
 	return deliver_to_all(self->device.vm, message, except);
@@ -131,6 +143,9 @@ enum status local_apic_deliver(struct io_device *device, const struct irq_messag
 	struct local_apic_device *self = container_of(device, struct local_apic_device, device);
 	struct irq_message expanded = *message;
 
+	/* Only another processor's APIC sends these. */
+	if (expanded.delivery_mode == IRQ_DELIVERY_STARTUP)
+		return STATUS_NOT_FOUND;
 	if (expanded.destination == XAPIC_BROADCAST)
 		expanded.destination = BROADCAST;
 	return deliver(self, &expanded, NULL) ? STATUS_OK : STATUS_NOT_FOUND;

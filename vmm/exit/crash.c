@@ -5,7 +5,9 @@
 #include "vmm/exit/exit_handlers.h"
 #include "vmm/vm.h"
 
-/* A dump is some 40 lines and only one per VM's life, so it needs no rate limit. */
+#define CRASH_EXITS 16u
+
+/* A dump is some 60 lines and only one per VM's life, so it needs no rate limit. */
 static void print_to_log(const char *format, ...)
 {
 	static char line[256];
@@ -54,6 +56,8 @@ enum exit_action exit_crash(struct vcpu *vcpu, const char *format, ...)
 	log_error("vm %s vcpu %u: %s", vm->config->name, vcpu->index, why);
 	virt_ops->dump(&vcpu->virt, print_to_log);
 	dump_instruction(vcpu);
+	print_to_log("  last exits (time, reason, subject, rip, cost in TSC ticks):\n");
+	exit_recorder_print(vcpu, CRASH_EXITS, print_to_log);
 	spinlock_unlock(&dump_lock);
 	vm_crash(vm, "%s", why);
 	return EXIT_STOP;

@@ -5,6 +5,7 @@
 #include "arch/x86/insn.h"
 #include "arch/x86/irq/interrupt.h"
 #include "vmm/exit/exit_handlers.h"
+#include "vmm/machine_check_blame.h"
 #include "vmm/vcpu_timer.h"
 #include "vmm/vm.h"
 
@@ -40,9 +41,14 @@ enum exit_action exit_nmi(struct vcpu *vcpu, const struct vm_exit *exit)
 	return EXIT_RESUME;
 }
 
+/* Whoever was hit is stopped; a CPU that cannot be trusted any more panics. */
+/* If it hit the guest's memory alone its VM is stopped; the request for that is seen before the next entry. */
 enum exit_action exit_machine_check(struct vcpu *vcpu, const struct vm_exit *exit)
 {
-	return exit_crash(vcpu, "machine check while the guest ran, rip 0x%llx", (unsigned long long)exit->rip);
+	(void)exit;
+	if (!machine_check_blame(vcpu->vm))
+		idt_raise_machine_check();
+	return EXIT_RESUME;
 }
 
 enum exit_action exit_interrupt_window(struct vcpu *vcpu, const struct vm_exit *exit)

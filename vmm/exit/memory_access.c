@@ -24,13 +24,11 @@ static bool in_device_window(uint64_t address, unsigned size)
 	return (address >= GUEST_LOW_RAM_END && last < 4 * GIB) || (address >= GUEST_VGA_HOLE_START && last < GUEST_VGA_HOLE_END);
 }
 
+/* These two with the device lock held. */
 static enum status device_read(struct access *access, uint64_t address, unsigned size, uint64_t *value)
 {
-	struct vm *vm = access->vcpu->vm;
+	enum status status = io_bus_read(&access->vcpu->vm->buses[IO_SPACE_MEMORY], access->vcpu, address, size, value);
 
-	spinlock_lock(&vm->device_lock);
-	enum status status = io_bus_read(&vm->buses[IO_SPACE_MEMORY], access->vcpu, address, size, value);
-	spinlock_unlock(&vm->device_lock);
 	if (likely(status == STATUS_OK))
 		return STATUS_OK;
 	*value = size_mask(size);
@@ -43,11 +41,8 @@ static enum status device_read(struct access *access, uint64_t address, unsigned
 
 static enum status device_write(struct access *access, uint64_t address, unsigned size, uint64_t value)
 {
-	struct vm *vm = access->vcpu->vm;
+	enum status status = io_bus_write(&access->vcpu->vm->buses[IO_SPACE_MEMORY], access->vcpu, address, size, value);
 
-	spinlock_lock(&vm->device_lock);
-	enum status status = io_bus_write(&vm->buses[IO_SPACE_MEMORY], access->vcpu, address, size, value);
-	spinlock_unlock(&vm->device_lock);
 	if (likely(status == STATUS_OK) || in_device_window(address, size))
 		return STATUS_OK;
 	access->refused = true;
@@ -206,7 +201,11 @@ static enum exit_action emulate_access(struct vcpu *vcpu, const struct vm_exit *
 	if (status != STATUS_OK)
 		return crash_unsupported(vcpu, exit, code.bytes, code.size);
 	access.long_mode_code = code.mode == DECODER_64;
-	if (emulate(&instruction, &ops, &access, &finished) != STATUS_OK)
+	/* Around the whole instruction, so that a locked one is one access to the other vCPUs. */
+	spinlock_lock(&vcpu->vm->device_lock);
+	status = emulate(&instruction, &ops, &access, &finished);
+	spinlock_unlock(&vcpu->vm->device_lock);
+	if (unlikely(status != STATUS_OK))
 		return access.refused ? crash_unmapped(vcpu, exit, access.refused_at.value) : inject(vcpu, &access.fault);
 	return finished ? skip(vcpu, exit, instruction.length) : EXIT_RESUME;
 }

@@ -17,7 +17,6 @@
 /* FADT "Fixed Feature Flags". */
 #define FADT_WBINVD BIT(0)
 #define FADT_PROC_C1 BIT(2)
-#define FADT_NO_POWER_BUTTON BIT(4)
 #define FADT_NO_SLEEP_BUTTON BIT(5)
 #define FADT_NO_RTC_WAKE BIT(6)
 #define FADT_PM_TIMER_32_BIT BIT(8)
@@ -190,7 +189,7 @@ static enum status place_fadt(struct table_area *area, uint64_t facs, uint64_t d
 		.c3_latency = 0xfff,
 		.century = PLATFORM_RTC_CENTURY_INDEX,
 		.boot_architecture = FADT_BOOT_LEGACY_DEVICES | FADT_BOOT_NO_VGA | FADT_BOOT_NO_ASPM,
-		.flags = FADT_WBINVD | FADT_PROC_C1 | FADT_NO_POWER_BUTTON | FADT_NO_SLEEP_BUTTON | FADT_NO_RTC_WAKE |
+		.flags = FADT_WBINVD | FADT_PROC_C1 | FADT_NO_SLEEP_BUTTON | FADT_NO_RTC_WAKE |
 			 FADT_PM_TIMER_32_BIT | FADT_RESET_REGISTER,
 		.reset_register = port_address(PLATFORM_RESET_PORT, 1),
 		.reset_value = PLATFORM_RESET_VALUE,

@@ -3,42 +3,20 @@
 #include "arch/x86/clock.h"
 #include "arch/x86/insn.h"
 #include "arch/x86/irq/interrupt.h"
-#include "arch/x86/irq/ipi.h"
 #include "arch/x86/irq/lapic_timer.h"
-#include "arch/x86/log.h"
 #include "arch/x86/mm/page_pool.h"
-#include "arch/x86/panic.h"
+#include "lib/bits.h"
 #include "vmm/sched/scheduler_cpu.h"
-#include "vmm/vcpu_timer.h"
 #include "vmm/vm.h"
+#include "vmm/watchdog.h"
 
 #define SCHEDULER_CPU_PAGES ((unsigned)(align_up(sizeof(struct scheduler_cpu), PAGE_SIZE) / PAGE_SIZE))
-#define CALL_TIMEOUT_NANOSECONDS 1000000000ull
 
 static bool (*housekeeping)(void);
 static bool housekeeping_wanted; /* atomic */
-
-static struct scheduler_cpu *cpu_of(const struct vcpu *vcpu)
-{
-	return pcpu_get(vcpu->pcpu_index)->scheduler;
-}
-
-static void wake_cpu(struct pcpu *pcpu)
-{
-	__atomic_store_n(&pcpu->scheduler->attention, true, __ATOMIC_RELEASE);
-	if (pcpu != pcpu_current())
-		ipi_kick(pcpu);
-}
-
-/* Changes no state: the vCPU's own CPU finds the request when it looks around. */
-static void kick_vcpu(struct vcpu *vcpu)
-{
-	struct pcpu *pcpu = pcpu_get(vcpu->pcpu_index);
-
-	if (pcpu == pcpu_current() && pcpu->scheduler->looking_around)
-		return;
-	wake_cpu(pcpu);
-}
+static uint64_t housekeeping_at = UINT64_MAX; /* boot processor only */
+static uint64_t configured_cpus = UINT64_MAX;
+static uint32_t idle_count; /* atomic; a hint */
 
 /* It only ends a sleep: the loop looks at the deadlines itself. */
 static void handle_timer(uint8_t vector)
@@ -52,11 +30,15 @@ enum status scheduler_init(void)
 		struct scheduler_cpu *cpu = page_pool_allocate_contiguous(SCHEDULER_CPU_PAGES);
 		if (!cpu)
 			return STATUS_NO_MEMORY;
-		list_init(&cpu->run_queue);
+		cpu->index = i;
 		cpu->blocked_deadline = UINT64_MAX;
+		list_init(&cpu->pinned.queue);
+		list_init(&cpu->cyclic.queue);
+		list_init(&cpu->rt.queue);
+		list_init(&cpu->credit.queue);
 		pcpu_get(i)->scheduler = cpu;
 	}
-	vcpu_set_kick_handler(kick_vcpu);
+	vcpu_set_kick_handler(scheduler_kick_vcpu);
 	interrupt_register(INTERRUPT_VECTOR_TIMER, handle_timer);
 	return STATUS_OK;
 }
@@ -69,238 +51,195 @@ void scheduler_set_housekeeping(bool (*work)(void))
 void scheduler_attention(void)
 {
 	__atomic_store_n(&housekeeping_wanted, true, __ATOMIC_RELEASE);
-	wake_cpu(pcpu_get(0));
+	scheduler_wake_cpu(scheduler_cpu_of(0));
 }
 
-void scheduler_add(struct vcpu *vcpu, uint32_t pcpu_index)
+void scheduler_attention_at(uint64_t time)
 {
-	struct scheduler_cpu *cpu = pcpu_get(pcpu_index)->scheduler;
-
-	vcpu->pcpu_index = pcpu_index;
-	spinlock_lock(&cpu->lock);
-	assert_always(cpu->vcpu_count < SCHEDULER_MAX_VCPUS);
-	cpu->vcpus[cpu->vcpu_count++] = vcpu;
-	spinlock_unlock(&cpu->lock);
+	housekeeping_at = min_u64(housekeeping_at, time);
 }
 
-static void save_state(struct vcpu *vcpu, void *unused)
+void scheduler_set_cpus(uint64_t cpus)
 {
-	(void)unused;
-	scheduler_load(cpu_of(vcpu), NULL);
+	configured_cpus = cpus;
 }
 
-enum status scheduler_remove(struct vcpu *vcpu)
+uint64_t scheduler_usable_cpus(void)
 {
-	struct scheduler_cpu *cpu = cpu_of(vcpu);
-	enum status status = scheduler_call(vcpu, save_state, NULL);
+	uint64_t usable = 0;
 
-	if (status != STATUS_OK)
-		return status;
-	spinlock_lock(&cpu->lock);
-	uint32_t kept = 0;
-	for (uint32_t i = 0; i < cpu->vcpu_count; i++) {
-		if (cpu->vcpus[i] != vcpu)
-			cpu->vcpus[kept++] = cpu->vcpus[i];
+	for (uint32_t i = 0; i < pcpu_count(); i++) {
+		if (configured_cpus >> i & 1 && pcpu_get(i)->virtualization_on)
+			usable |= BIT(i);
 	}
-	cpu->vcpu_count = kept;
-	list_remove(&vcpu->run_link);
-	spinlock_unlock(&cpu->lock);
-	return STATUS_OK;
+	return usable;
 }
 
-static void make_runnable_locked(struct scheduler_cpu *cpu, struct vcpu *vcpu)
+/* Returns whether there was something to do. */
+static bool keep_house(void)
 {
-	vcpu->state = VCPU_RUNNABLE;
-	list_append(&cpu->run_queue, &vcpu->run_link);
-}
-
-void scheduler_start(struct vcpu *vcpu)
-{
-	struct scheduler_cpu *cpu = cpu_of(vcpu);
-
-	spinlock_lock(&cpu->lock);
-	make_runnable_locked(cpu, vcpu);
-	spinlock_unlock(&cpu->lock);
-	kick_vcpu(vcpu);
-}
-
-enum status scheduler_call(struct vcpu *vcpu, void (*function)(struct vcpu *, void *), void *argument)
-{
-	struct scheduler_cpu *cpu = cpu_of(vcpu);
-
-	if (vcpu->pcpu_index == pcpu_current()->index) {
-		scheduler_load(cpu, vcpu);
-		function(vcpu, argument);
-		return STATUS_OK;
+	if (clock_now() >= housekeeping_at) {
+		housekeeping_at = UINT64_MAX;
+		housekeeping_wanted = true;
 	}
-	uint64_t deadline = clock_now() + clock_ticks_from_nanoseconds(CALL_TIMEOUT_NANOSECONDS);
-	cpu->call_vcpu = vcpu;
-	cpu->call_function = function;
-	cpu->call_argument = argument;
-	__atomic_store_n(&cpu->call_state, SCHEDULER_CALL_POSTED, __ATOMIC_RELEASE);
-	wake_cpu(pcpu_get(vcpu->pcpu_index));
-	for (;;) {
-		if (__atomic_load_n(&cpu->call_state, __ATOMIC_ACQUIRE) == SCHEDULER_CALL_FREE)
-			return STATUS_OK;
-		uint32_t posted = SCHEDULER_CALL_POSTED;
-		/* Taken back only while it has not begun; once it runs its end is near. */
-		if (clock_now() > deadline && __atomic_compare_exchange_n(&cpu->call_state, &posted, SCHEDULER_CALL_FREE, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
-			return STATUS_TIMEOUT;
-		insn_pause();
-	}
+	if (!__atomic_load_n(&housekeeping_wanted, __ATOMIC_RELAXED) || !__atomic_exchange_n(&housekeeping_wanted, false, __ATOMIC_ACQ_REL))
+		return false;
+	if (housekeeping())
+		scheduler_attention();
+	return true;
 }
 
-static void run_posted_call(struct scheduler_cpu *cpu)
-{
-	uint32_t posted = SCHEDULER_CALL_POSTED;
-
-	if (!__atomic_compare_exchange_n(&cpu->call_state, &posted, SCHEDULER_CALL_RUNNING, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
-		return;
-	scheduler_load(cpu, cpu->call_vcpu);
-	cpu->call_function(cpu->call_vcpu, cpu->call_argument);
-	__atomic_store_n(&cpu->call_state, SCHEDULER_CALL_FREE, __ATOMIC_RELEASE);
-}
-
-/* Expires a sleeping vCPU's timers; they ask it for an event if something became due. */
-static uint64_t run_timers(struct vcpu *vcpu, uint64_t now)
-{
-	struct vm *vm = vcpu->vm;
-
-	spinlock_lock(&vm->device_lock);
-	uint64_t next = vcpu_timers_run(vcpu, now);
-	spinlock_unlock(&vm->device_lock);
-	return next;
-}
-
-/* An interrupt that arrives at a vCPU in HLT ends its sleep only if its priority lets it through. */
-static bool takes_interrupt(struct vcpu *vcpu)
-{
-	struct vm *vm = vcpu->vm;
-
-	spinlock_lock(&vm->device_lock);
-	__atomic_fetch_and(&vcpu->requests, ~VCPU_REQUEST_EVENT, __ATOMIC_RELAXED);
-	bool pending = irq_pending_vector(vcpu) >= 0;
-	spinlock_unlock(&vm->device_lock);
-	return pending;
-}
-
-static bool has_reason_to_run(struct vcpu *vcpu)
-{
-	uint32_t requests = __atomic_load_n(&vcpu->requests, __ATOMIC_ACQUIRE);
-
-	if (requests & ~(VCPU_REQUEST_TIMER | VCPU_REQUEST_EVENT))
-		return true;
-	return requests & VCPU_REQUEST_EVENT && takes_interrupt(vcpu);
-}
-
-/* Finds out which sleeping vCPUs have a reason to run, and when the next timer of the others is due. */
-static void wake_blocked(struct scheduler_cpu *cpu)
-{
-	uint64_t now = clock_now();
-
-	cpu->blocked_deadline = UINT64_MAX;
-	cpu->looking_around = true;
-	for (uint32_t i = 0; i < cpu->vcpu_count; i++) {
-		struct vcpu *vcpu = cpu->vcpus[i];
-		if (vcpu->state != VCPU_BLOCKED)
-			continue;
-		uint64_t next = run_timers(vcpu, now);
-		if (has_reason_to_run(vcpu)) {
-			spinlock_lock(&cpu->lock);
-			make_runnable_locked(cpu, vcpu);
-			spinlock_unlock(&cpu->lock);
-			continue;
-		}
-		__atomic_fetch_and(&vcpu->requests, ~VCPU_REQUEST_TIMER, __ATOMIC_RELAXED);
-		cpu->blocked_deadline = min_u64(cpu->blocked_deadline, next);
-	}
-	cpu->looking_around = false;
-}
-
-static struct vcpu *take_next(struct scheduler_cpu *cpu, bool *others)
+/* Asks the policies in the order of their precedence. @end: when they want to be asked again. */
+static struct vcpu *pick(struct scheduler_cpu *cpu, uint64_t now, uint64_t *end)
 {
 	struct vcpu *vcpu = NULL;
 
+	*end = UINT64_MAX;
 	spinlock_lock(&cpu->lock);
-	if (!list_is_empty(&cpu->run_queue)) {
-		vcpu = list_entry(cpu->run_queue.next, struct vcpu, run_link);
-		list_remove(&vcpu->run_link);
-		__atomic_store_n(&vcpu->state, VCPU_RUNNING, __ATOMIC_RELEASE);
+	for (unsigned i = 0; i < SCHED_POLICY_COUNT && !vcpu; i++) {
+		uint64_t until = UINT64_MAX;
+		vcpu = sched_policies[i]->pick(cpu, now, &until);
+		*end = min_u64(*end, min_u64(until, sched_policies[i]->next_event(cpu, now)));
 	}
-	*others = !list_is_empty(&cpu->run_queue);
+	if (vcpu)
+		scheduler_set_running(cpu, vcpu, now);
 	spinlock_unlock(&cpu->lock);
 	return vcpu;
 }
 
-/* The last vCPU that leaves ends the VM and tells the boot processor. */
-static void finish_vcpu(struct vcpu *vcpu)
+/* It has left the CPU for @state, though the user's pause may be over by now. */
+static void put_back(struct scheduler_cpu *cpu, struct vcpu *vcpu, enum vcpu_state state, uint64_t now)
 {
-	struct vm *vm = vcpu->vm;
+	uint64_t timer = vcpu->sched.wake_at;
 
-	for (uint32_t i = 0; i < vm->vcpu_count; i++) {
-		if (__atomic_load_n(&vm->vcpus[i]->state, __ATOMIC_ACQUIRE) != VCPU_OFF)
-			return;
-	}
-	enum vm_state stopping = VM_STOPPING;
-	if (!__atomic_compare_exchange_n(&vm->state, &stopping, VM_STOPPED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
-		return;
-	/* The boot processor shows the rest of the guest's output before this line. */
-	scheduler_attention();
-}
-
-static void after_run(struct scheduler_cpu *cpu, struct vcpu *vcpu)
-{
-	if (vcpu->state == VCPU_OFF) {
-		finish_vcpu(vcpu);
-		return;
-	}
-	if (vcpu->state != VCPU_RUNNABLE)
-		return;
 	spinlock_lock(&cpu->lock);
-	make_runnable_locked(cpu, vcpu);
+	cpu->running = NULL;
+	vcpu->sched.run_ticks += now - vcpu->sched.since;
+	if (state == VCPU_PAUSED && !vcpu->sched.paused)
+		state = VCPU_RUNNABLE;
+	if (state == VCPU_RUNNABLE)
+		scheduler_enqueue(cpu, vcpu, cpu->yielded ? SCHED_YIELDED : SCHED_PREEMPTED, now);
+	else
+		scheduler_set_state(cpu, vcpu, state, now);
+	if (state == VCPU_BLOCKED) {
+		vcpu->sched.wake_at = timer;
+		cpu->blocked_deadline = min_u64(cpu->blocked_deadline, timer);
+	}
 	spinlock_unlock(&cpu->lock);
+	if (state == VCPU_OFF)
+		scheduler_finish_vcpu(vcpu);
 }
 
-static void idle(struct scheduler_cpu *cpu)
+/*
+ * Makes @vcpu the one that is loaded. Who caused the switch pays for it: the vCPU that went to sleep, or the one that woke
+ * and goes first; a slice's end is nobody's. The one that slept is there still, since it is loaded.
+ */
+static void switch_to(struct scheduler_cpu *cpu, struct vcpu *vcpu)
+{
+	struct vcpu *payer = cpu->sleeper && cpu->sleeper == cpu->loaded ? cpu->sleeper : NULL;
+
+	cpu->sleeper = NULL;
+	if (!payer && vcpu->sched.boosted)
+		payer = vcpu;
+	uint64_t now = clock_now();
+	if (payer)
+		payer->sched.policy->charge(cpu, payer, cpu->charged_until, now + cpu->switch_ticks);
+	if (cpu->loaded == vcpu)
+		return;
+	scheduler_load(cpu, vcpu);
+	cpu->switch_ticks = clock_now() - now;
+}
+
+static void run_one(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_t end)
+{
+	if (cpu->last != vcpu) {
+		cpu->last = vcpu;
+		cpu->switches++;
+		vcpu->sched.switches++;
+	}
+	switch_to(cpu, vcpu);
+	if (cpu->queued && __atomic_load_n(&idle_count, __ATOMIC_RELAXED))
+		scheduler_offer(cpu);
+	uint64_t started = clock_now();
+	cpu->running_since = started;
+	scheduler_run_vcpu(cpu, vcpu, end);
+	uint64_t now = clock_now();
+	cpu->running_since = 0;
+	cpu->guest_ticks += now - started;
+	cpu->charged_until = now;
+	vcpu->sched.policy->charge(cpu, vcpu, started, now);
+	if (cpu->next_state == VCPU_BLOCKED)
+		cpu->sleeper = vcpu;
+	put_back(cpu, vcpu, cpu->next_state, now);
+}
+
+static void idle(struct scheduler_cpu *cpu, uint64_t now, uint64_t deadline)
 {
 	struct pcpu *pcpu = pcpu_current();
 
-	if (__atomic_load_n(&cpu->attention, __ATOMIC_ACQUIRE))
-		return;
-	if (cpu->blocked_deadline != UINT64_MAX)
-		lapic_timer_arm(cpu->blocked_deadline);
-	pcpu->activity = "idle";
-	insn_sti_hlt_cli();
-	pcpu->activity = "scheduling";
+	__atomic_store_n(&cpu->idle, true, __ATOMIC_RELEASE);
+	__atomic_fetch_add(&idle_count, 1, __ATOMIC_SEQ_CST);
+	if (!__atomic_load_n(&cpu->attention, __ATOMIC_ACQUIRE)) {
+		cpu->idle_since = now;
+		if (deadline != UINT64_MAX)
+			lapic_timer_arm(deadline);
+		pcpu->activity = "idle";
+		pcpu->idle = true;
+		insn_sti_hlt_cli();
+		pcpu->idle = false;
+		pcpu->activity = "scheduling";
+	}
+	__atomic_store_n(&cpu->idle, false, __ATOMIC_RELAXED);
+	__atomic_fetch_sub(&idle_count, 1, __ATOMIC_RELAXED);
+	cpu->charged_until = clock_now();
+	if (cpu->idle_since)
+		cpu->idle_ticks += cpu->charged_until - cpu->idle_since;
+	cpu->idle_since = 0;
 }
 
-static void run_one(struct scheduler_cpu *cpu, struct vcpu *vcpu, bool others)
+static void run_or_idle(struct scheduler_cpu *cpu)
 {
-	uint64_t slice_end = cpu->blocked_deadline;
+	uint64_t now = clock_now(), look = watchdog_look(now), end;
 
-	if (others)
-		slice_end = min_u64(slice_end, clock_now() + clock_ticks_from_nanoseconds(SCHEDULER_SLICE_MICROSECONDS * 1000ull));
-	scheduler_run_vcpu(cpu, vcpu, slice_end);
-	after_run(cpu, vcpu);
+	if (!cpu->queued || now >= cpu->balance_at)
+		scheduler_balance(cpu, now);
+	struct vcpu *vcpu = pick(cpu, now, &end);
+	end = min_u64(end, cpu->blocked_deadline);
+	if (cpu->index == 0)
+		end = min_u64(end, min_u64(housekeeping_at, look));
+	if (vcpu)
+		run_one(cpu, vcpu, end);
+	else
+		idle(cpu, now, min_u64(end, look));
 }
 
 noreturn_function void scheduler_loop(void)
 {
 	struct scheduler_cpu *cpu = pcpu_current()->scheduler;
-	bool is_boot_processor = pcpu_current()->index == 0;
 
+	cpu->online_since = cpu->charged_until = clock_now();
 	for (;;) {
-		bool others;
+		/* A full barrier: what was asked before it is found below. */
+		bool attention = __atomic_exchange_n(&cpu->attention, false, __ATOMIC_SEQ_CST);
 
-		__atomic_store_n(&cpu->attention, false, __ATOMIC_RELEASE);
-		run_posted_call(cpu);
-		if (is_boot_processor && __atomic_exchange_n(&housekeeping_wanted, false, __ATOMIC_ACQ_REL) && housekeeping())
-			scheduler_attention();
-		wake_blocked(cpu);
-		struct vcpu *vcpu = take_next(cpu, &others);
-		if (vcpu)
-			run_one(cpu, vcpu, others);
-		else
-			idle(cpu);
+		if (scheduler_run_posted_call(cpu) || (cpu->index == 0 && keep_house()))
+			cpu->charged_until = clock_now(); /* nobody's */
+		if (attention || clock_now() >= cpu->blocked_deadline)
+			scheduler_look_around(cpu);
+		run_or_idle(cpu);
 	}
+}
+
+void scheduler_get_times(uint32_t pcpu_index, struct scheduler_times *times)
+{
+	const struct scheduler_cpu *cpu = scheduler_cpu_of(pcpu_index);
+	uint64_t running_since = cpu->running_since, idle_since = cpu->idle_since, now = clock_now();
+
+	*times = (struct scheduler_times){.guest = cpu->guest_ticks, .idle = cpu->idle_ticks, .switches = cpu->switches};
+	if (cpu->online_since)
+		times->total = now - cpu->online_since;
+	if (running_since && running_since < now)
+		times->guest += now - running_since;
+	if (idle_since && idle_since < now)
+		times->idle += now - idle_since;
 }

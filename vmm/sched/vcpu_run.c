@@ -2,6 +2,7 @@
 #include "arch/x86/pcpu.h"
 #include "vmm/exit/exit_handlers.h"
 #include "vmm/sched/scheduler_cpu.h"
+#include "vmm/vcpu_reset.h"
 #include "vmm/vcpu_timer.h"
 #include "vmm/vm.h"
 
@@ -11,7 +12,8 @@ void scheduler_load(struct scheduler_cpu *cpu, struct vcpu *vcpu)
 		return;
 	if (cpu->loaded)
 		virt_ops->vcpu_put(&cpu->loaded->virt);
-	cpu->loaded = vcpu;
+	/* Only behind the save may another CPU take the old one. */
+	__atomic_store_n(&cpu->loaded, vcpu, __ATOMIC_RELEASE);
 	pcpu_current()->current_vcpu = vcpu;
 	if (vcpu)
 		virt_ops->vcpu_load(&vcpu->virt);
@@ -57,31 +59,65 @@ static void run_timers_locked(struct vcpu *vcpu, uint64_t slice_end)
 	vcpu->virt.entry_deadline = min_u64(vcpu_timer_entrust(vcpu), slice_end);
 }
 
-/* What others asked of the vCPU. Returns false if it must leave its CPU; its state then says why. */
-static no_inline bool handle_requests(struct scheduler_cpu *cpu, struct vcpu *vcpu)
+#define CONTROL_REQUESTS (VCPU_REQUEST_STOP | VCPU_REQUEST_PAUSE | VCPU_REQUEST_INIT | VCPU_REQUEST_SIPI | VCPU_REQUEST_FLUSH)
+
+static bool leave(struct scheduler_cpu *cpu, enum vcpu_state state)
+{
+	cpu->next_state = state;
+	return false;
+}
+
+/* Requests that change what the vCPU is. Returns false if it must leave its CPU. */
+static bool handle_control(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint32_t requests)
+{
+	if (requests & VCPU_REQUEST_STOP)
+		return leave(cpu, VCPU_OFF);
+	if (requests & VCPU_REQUEST_FLUSH)
+		virt_ops->vcpu_flush(&vcpu->virt);
+	if (requests & VCPU_REQUEST_INIT) {
+		vcpu_enter_init_state(vcpu);
+		vcpu->sched.waits_for_sipi = vcpu->index != 0;
+	}
+	if (requests & VCPU_REQUEST_SIPI && vcpu->sched.waits_for_sipi) {
+		vcpu_set_startup_address(vcpu, __atomic_load_n(&vcpu->sipi_vector, __ATOMIC_RELAXED));
+		vcpu->sched.waits_for_sipi = false;
+	}
+	if (!(requests & VCPU_REQUEST_PAUSE) && !vcpu->sched.waits_for_sipi)
+		return true;
+	/* What waits until it comes back. Timers and interrupts are looked at then in any case. */
+	__atomic_fetch_or(&vcpu->requests, requests & (VCPU_REQUEST_NMI | VCPU_REQUEST_PAUSE), __ATOMIC_RELAXED);
+	return leave(cpu, vcpu->sched.waits_for_sipi ? VCPU_WAIT_SIPI : VCPU_PAUSED);
+}
+
+/* What others asked of the vCPU. Returns false if it must leave its CPU. */
+static bool handle_requests_once(struct scheduler_cpu *cpu, struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
 	uint32_t requests = __atomic_exchange_n(&vcpu->requests, 0, __ATOMIC_ACQUIRE);
 
-	if (unlikely(requests & (VCPU_REQUEST_STOP | VCPU_REQUEST_RESET))) {
-		if (requests & VCPU_REQUEST_RESET)
-			vm_crash(vm, "INIT sent to a vCPU of a one-processor VM");
-		vcpu->state = VCPU_OFF;
+	if (unlikely(requests & CONTROL_REQUESTS) && !handle_control(cpu, vcpu, requests))
 		return false;
-	}
 	spinlock_lock(&vm->device_lock);
 	if (requests & VCPU_REQUEST_TIMER) {
-		run_timers_locked(vcpu, cpu->slice_end);
+		run_timers_locked(vcpu, cpu->run_end);
 		/* Expired timers ask for events, and arming one again asks for what was just done. */
-		requests |= __atomic_exchange_n(&vcpu->requests, 0, __ATOMIC_ACQUIRE);
+		requests |= __atomic_fetch_and(&vcpu->requests, ~(VCPU_REQUEST_TIMER | VCPU_REQUEST_EVENT), __ATOMIC_ACQUIRE) & VCPU_REQUEST_EVENT;
 	}
 	if (requests & VCPU_REQUEST_EVENT)
 		inject_pending_locked(vcpu);
 	spinlock_unlock(&vm->device_lock);
 	if (unlikely(requests & VCPU_REQUEST_NMI))
 		inject_nmi(vcpu);
-	if (unlikely(requests & (VCPU_REQUEST_STOP | VCPU_REQUEST_RESET)))
-		__atomic_fetch_or(&vcpu->requests, requests & (VCPU_REQUEST_STOP | VCPU_REQUEST_RESET), __ATOMIC_RELAXED);
+	return true;
+}
+
+static no_inline bool handle_requests(struct scheduler_cpu *cpu, struct vcpu *vcpu)
+{
+	/* A device may ask for something of this kind while its timer expires. */
+	do {
+		if (!handle_requests_once(cpu, vcpu))
+			return false;
+	} while (unlikely(__atomic_load_n(&vcpu->requests, __ATOMIC_RELAXED) & CONTROL_REQUESTS));
 	return true;
 }
 
@@ -90,10 +126,8 @@ static inline bool may_enter(struct scheduler_cpu *cpu, struct vcpu *vcpu)
 {
 	if (unlikely(__atomic_load_n(&vcpu->requests, __ATOMIC_RELAXED)) && !handle_requests(cpu, vcpu))
 		return false;
-	if (unlikely(__atomic_load_n(&cpu->attention, __ATOMIC_RELAXED))) {
-		vcpu->state = VCPU_RUNNABLE;
-		return false;
-	}
+	if (unlikely(__atomic_load_n(&cpu->attention, __ATOMIC_RELAXED)))
+		return leave(cpu, VCPU_RUNNABLE);
 	return true;
 }
 
@@ -119,21 +153,14 @@ static no_inline bool apply(struct scheduler_cpu *cpu, struct vcpu *vcpu, const 
 	switch (action) {
 	case EXIT_BLOCK:
 		virt_ops->skip_instruction(&vcpu->virt, exit);
-		if (!block(vcpu))
-			return true;
-		vcpu->state = VCPU_BLOCKED;
-		return false;
+		return !block(vcpu) || leave(cpu, VCPU_BLOCKED);
 	case EXIT_YIELD:
-		vcpu->state = VCPU_RUNNABLE;
-		return false;
+		cpu->yielded = true;
+		return leave(cpu, VCPU_RUNNABLE);
 	case EXIT_STOP:
-		vcpu->state = VCPU_OFF;
-		return false;
+		return leave(cpu, VCPU_OFF);
 	default:
-		if (exit->kind != VM_EXIT_TIMER || clock_now() < cpu->slice_end)
-			return true;
-		vcpu->state = VCPU_RUNNABLE;
-		return false;
+		return exit->kind != VM_EXIT_TIMER || clock_now() < cpu->run_end || leave(cpu, VCPU_RUNNABLE);
 	}
 }
 
@@ -150,29 +177,28 @@ static bool handle_exit(struct virt_vcpu *virt, const struct vm_exit *exit)
 	return may_enter(vcpu->scheduler, vcpu);
 }
 
-/* The hardware looks after a timer only while the vCPU is on its CPU. */
+/* The hardware looks after a timer only while the vCPU is on its CPU; then wake_at counts. */
 static void take_timer_back(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
 
 	spinlock_lock(&vm->device_lock);
 	vcpu_timer_take_back(vcpu);
+	vcpu->sched.wake_at = vcpu_timer_next(vcpu);
 	spinlock_unlock(&vm->device_lock);
 }
 
-void scheduler_run_vcpu(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_t slice_end)
+void scheduler_run_vcpu(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_t run_end)
 {
-	uint64_t started = clock_now();
-
 	scheduler_load(cpu, vcpu);
 	if (!vcpu->first_entry_tsc)
-		vcpu->first_entry_tsc = started;
-	cpu->slice_end = slice_end;
+		vcpu->first_entry_tsc = clock_now();
+	cpu->run_end = run_end;
+	cpu->yielded = false;
 	vcpu->scheduler = cpu;
 	/* Whatever happened while it did not run: look at timers and interrupts once. */
-	__atomic_fetch_or(&vcpu->requests, VCPU_REQUEST_EVENT | VCPU_REQUEST_TIMER, __ATOMIC_RELAXED);
+	__atomic_fetch_or(&vcpu->requests, VCPU_REQUEST_EVENT | VCPU_REQUEST_TIMER, __ATOMIC_SEQ_CST);
 	if (may_enter(cpu, vcpu))
 		virt_ops->vcpu_run(&vcpu->virt, handle_exit);
 	take_timer_back(vcpu);
-	vcpu->run_ticks += clock_now() - started;
 }

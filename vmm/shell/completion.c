@@ -2,6 +2,7 @@
 
 #include "arch/x86/log.h"
 #include "lib/string.h"
+#include "vmm/sched/vm_life.h"
 #include "vmm/shell/command_table.h"
 #include "vmm/vm.h"
 
@@ -46,6 +47,10 @@ static void offer_arguments(struct completion *completion, enum shell_completion
 	case SHELL_COMPLETE_LOG_LEVEL:
 		for (unsigned level = 0; level < LOG_LEVEL_COUNT; level++)
 			offer(completion, word, log_level_name((enum log_level)level));
+		break;
+	case SHELL_COMPLETE_CREATABLE:
+		for (uint32_t i = 0; vm_life_creatable(i) != NULL; i++)
+			offer(completion, word, vm_life_creatable(i));
 		break;
 	default:
 		break;

@@ -89,6 +89,7 @@ void shell_execute(const char *line)
 	}
 }
 
+/* What stands in the editor. */
 static void run_line(void)
 {
 	char line[SHELL_LINE_SIZE];
@@ -103,6 +104,26 @@ static void run_line(void)
 	/* `console` may have given the line to a VM. */
 	if (console_mux_attached() == NULL)
 		show_prompt();
+}
+
+void shell_execute_script(const char *commands)
+{
+	/* `console` gives the line to a VM: then nobody sees more. */
+	while (*commands != '\0' && console_mux_attached() == NULL) {
+		size_t length = 0;
+
+		while (commands[length] != '\0' && commands[length] != ';')
+			length++;
+		while (length != 0 && *commands == ' ')
+			commands++, length--;
+		line_editor_clear(&editor);
+		if (length != 0 && line_editor_insert(&editor, commands, length)) {
+			show_prompt();
+			run_line();
+		}
+		commands += length;
+		commands += *commands == ';';
+	}
 }
 
 static void list_candidates(const struct completion *completion)

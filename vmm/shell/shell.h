@@ -13,7 +13,7 @@ struct vm;
 #define SHELL_MAX_ARGUMENTS 16u /* with the command's name */
 
 /* What Tab offers for a command's arguments. */
-enum shell_completion { SHELL_COMPLETE_NONE, SHELL_COMPLETE_VM, SHELL_COMPLETE_COMMAND, SHELL_COMPLETE_LOG_LEVEL };
+enum shell_completion { SHELL_COMPLETE_NONE, SHELL_COMPLETE_VM, SHELL_COMPLETE_COMMAND, SHELL_COMPLETE_LOG_LEVEL, SHELL_COMPLETE_CREATABLE };
 
 struct shell_command {
 	const char *name;
@@ -34,6 +34,8 @@ void shell_start(void);
 void shell_input(uint8_t byte);
 /** shell_execute() - runs one line, commands separated by ';', as if typed. @line is cut at SHELL_LINE_SIZE - 1 bytes. */
 void shell_execute(const char *line);
+/** shell_execute_script() - the same for any number of commands, each shown as if typed at the prompt. After shell_start(). */
+void shell_execute_script(const char *commands);
 
 /** shell_print() - output of a command: to the console and every other sink; not kept in the log. */
 void shell_print(const char *format, ...) printf_like(1, 2);

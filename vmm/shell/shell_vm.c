@@ -1,23 +1,16 @@
-/* list, info, console, exits */
+/* list, info, console */
 #include "arch/x86/clock.h"
+#include "arch/x86/mm/page_pool.h"
+#include "lib/fmt.h"
 #include "lib/string.h"
 #include "vmm/console_mux.h"
 #include "vmm/io_device.h"
+#include "vmm/sched/vm_life.h"
 #include "vmm/shell/arguments.h"
 #include "vmm/shell/capture.h"
 #include "vmm/shell/shell.h"
-#include "vmm/sched/vm_start.h"
+#include "vmm/shell/vcpu_figures.h"
 #include "vmm/vm.h"
-
-static const char *vcpu_state_name(enum vcpu_state state)
-{
-	static const char *const names[] = {
-		[VCPU_OFF] = "off", [VCPU_RUNNABLE] = "runnable", [VCPU_RUNNING] = "running", [VCPU_BLOCKED] = "blocked",
-		[VCPU_PAUSED] = "paused",
-	};
-
-	return (unsigned)state < array_count(names) ? names[state] : "?";
-}
 
 /* Of a running VM, what its most active vCPU does. */
 static const char *activity_name(const struct vm *vm)
@@ -36,9 +29,11 @@ static const char *activity_name(const struct vm *vm)
 static void describe_state(const struct vm *vm, char *text, size_t size)
 {
 	switch (vm->state) {
-	case VM_CREATED: string_copy(text, size, "created"); break;
-	case VM_RUNNING: string_copy(text, size, activity_name(vm)); break;
+	case VM_CREATED: string_copy(text, size, vm->paused ? "paused" : "created"); break;
+	case VM_RUNNING: string_copy(text, size, vm->paused ? "paused" : activity_name(vm)); break;
 	case VM_STOPPING: string_copy(text, size, "stopping"); break;
+	case VM_RESTARTING: string_copy(text, size, "restarting"); break;
+	case VM_DESTROYING: string_copy(text, size, "destroying"); break;
 	default: vm_stop_describe(vm, text, size); break;
 	}
 }
@@ -48,12 +43,27 @@ static uint64_t run_milliseconds(const struct vm *vm)
 	uint64_t ticks = 0;
 
 	for (uint32_t i = 0; i < vm->vcpu_count; i++)
-		ticks += vm->vcpus[i]->run_ticks;
+		ticks += vcpu_run_ticks(vm->vcpus[i]);
 	return clock_nanoseconds_from_ticks(ticks) / 1000000;
+}
+
+/* Of the configuration, but there is none now. */
+static void list_absent(const struct vm_config *config)
+{
+	const char *end = vm_life_last_end(config);
+	char state[VM_STOP_TEXT_SIZE + 24];
+
+	if (vm_find(config->name) != NULL)
+		return;
+	fmt_print(state, sizeof(state), end != NULL ? "off (%s)" : "off", end);
+	shell_print("%-31s %3s %8llu %5u  %-16s %10s\n", config->name, "-", (unsigned long long)(config->memory / MIB),
+		    config->vcpus, state, "-");
 }
 
 static void run_list(unsigned count, const char *const *arguments)
 {
+	const struct config *config = vm_life_config();
+
 	(void)count, (void)arguments;
 	shell_print("%-31s %3s %8s %5s  %-16s %10s\n", "Name", "ID", "Mem(MiB)", "VCPUs", "State", "Time(s)");
 	for (uint32_t i = 0; i < vm_list_count; i++) {
@@ -66,6 +76,10 @@ static void run_list(unsigned count, const char *const *arguments)
 			    (unsigned long long)(vm->memory.size / MIB), vm->vcpu_count, state,
 			    (unsigned long long)(milliseconds / 1000), (unsigned long long)(milliseconds / 100 % 10));
 	}
+	for (uint32_t i = 0; i < config->vm_count; i++)
+		list_absent(&config->vms[i]);
+	shell_print("free memory: %llu KiB of %llu MiB\n", (unsigned long long)(page_pool_free_bytes() / KIB),
+		    (unsigned long long)(page_pool_total_bytes() / MIB));
 }
 
 static void info_memory(const struct vm *vm)
@@ -80,19 +94,10 @@ static void info_memory(const struct vm *vm)
 	}
 }
 
-static uint64_t vcpu_exit_count(const struct vcpu *vcpu)
-{
-	uint64_t sum = 0;
-
-	for (uint32_t reason = 0; reason < VIRT_EXIT_REASON_MAX; reason++)
-		sum += vcpu->exit_counts[reason];
-	return sum;
-}
-
 static void info_vcpu(const struct vcpu *vcpu)
 {
 	shell_print("vCPU %u: %s on CPU %u, %llu ms, %llu exits\n", vcpu->index, vcpu_state_name(vcpu->state),
-		    vcpu->pcpu_index, (unsigned long long)(clock_nanoseconds_from_ticks(vcpu->run_ticks) / 1000000),
+		    vcpu->pcpu_index, (unsigned long long)(clock_nanoseconds_from_ticks(vcpu_run_ticks(vcpu)) / 1000000),
 		    (unsigned long long)vcpu_exit_count(vcpu));
 }
 
@@ -123,7 +128,7 @@ static void run_info(unsigned count, const char *const *arguments)
 	shell_print("kernel: %s, ramdisk: %s\ncommand line: %s\n", vm->config->kernel,
 		    vm->config->ramdisk[0] != '\0' ? vm->config->ramdisk : "none", vm->config->cmdline);
 	info_memory(vm);
-	shell_print("first entry %llu ticks after hand-off\n", (unsigned long long)vm_start_first_entry_ticks(vm));
+	shell_print("first entry %llu ticks after hand-off\n", (unsigned long long)vm_life_first_entry_ticks(vm));
 	for (uint32_t i = 0; i < vm->vcpu_count; i++)
 		info_vcpu(vm->vcpus[i]);
 	shell_print("console: %llu bytes sent\n", (unsigned long long)vm->console.output_total);
@@ -137,67 +142,13 @@ static void run_console(unsigned count, const char *const *arguments)
 	(void)count;
 	if (vm == NULL)
 		return;
-	if (vm->state == VM_STOPPED) {
+	if (vm->state == VM_STOPPED || vm->state == VM_DESTROYING) {
 		shell_print("%s has stopped\n", vm->config->name);
 		return;
 	}
 	shell_print("connected to %s; Ctrl-] comes back\n", vm->config->name);
 	if (console_mux_attach(vm) != STATUS_OK)
 		shell_print("this machine has no serial console to connect with\n");
-}
-
-static uint64_t exit_count(const struct vm *vm, uint32_t reason)
-{
-	uint64_t sum = 0;
-
-	for (uint32_t i = 0; i < vm->vcpu_count; i++)
-		sum += vm->vcpus[i]->exit_counts[reason];
-	return sum;
-}
-
-static void print_exit_row(const struct vm *vm, uint32_t reason)
-{
-	const char *name = virt_ops != NULL ? virt_ops->reason_name(reason) : NULL;
-	uint64_t sum = exit_count(vm, reason), milliseconds = run_milliseconds(vm);
-
-	shell_print("%3u %-32s %14llu %12llu\n", reason, name != NULL ? name : "?", (unsigned long long)sum,
-		    (unsigned long long)(milliseconds != 0 ? sum * 1000 / milliseconds : 0));
-}
-
-/* Reasons that have occurred, the most frequent first. */
-static void exits_of(const struct vm *vm)
-{
-	bool shown[VIRT_EXIT_REASON_MAX] = {false};
-
-	shell_print("%s\n%3s %-32s %14s %12s\n", vm->config->name, "", "exit reason", "count", "per second");
-	for (;;) {
-		uint32_t most = VIRT_EXIT_REASON_MAX;
-
-		for (uint32_t reason = 0; reason < VIRT_EXIT_REASON_MAX; reason++) {
-			if (shown[reason] || exit_count(vm, reason) == 0)
-				continue;
-			if (most == VIRT_EXIT_REASON_MAX || exit_count(vm, reason) > exit_count(vm, most))
-				most = reason;
-		}
-		if (most == VIRT_EXIT_REASON_MAX)
-			return;
-		shown[most] = true;
-		print_exit_row(vm, most);
-	}
-}
-
-static void run_exits(unsigned count, const char *const *arguments)
-{
-	struct vm *vm;
-
-	if (count > 1) {
-		vm = arguments_vm(arguments[1]);
-		if (vm != NULL)
-			exits_of(vm);
-		return;
-	}
-	for (uint32_t i = 0; i < vm_list_count; i++)
-		exits_of(vm_list[i]);
 }
 
 const struct shell_command shell_list_command = {
@@ -232,14 +183,3 @@ const struct shell_command shell_console_command = {
 	.run = run_console,
 };
 SHELL_COMMAND(shell_console_command);
-
-const struct shell_command shell_exits_command = {
-	.name = "exits",
-	.arguments = "[NAME]",
-	.summary = "count VM exits by reason",
-	.help = "  The rate is per second that the VM's vCPUs have run.\n",
-	.maximum_arguments = 1,
-	.completion = SHELL_COMPLETE_VM,
-	.run = run_exits,
-};
-SHELL_COMMAND(shell_exits_command);

@@ -1,8 +1,11 @@
 #include "arch/x86/cpu/exceptions.h"
 
+#include <stdarg.h>
+
 #include "arch/x86/cpu/backtrace.h"
 #include "arch/x86/cpu/machine_check.h"
 #include "arch/x86/cpu/stack.h"
+#include "arch/x86/cpu/watchdog.h"
 #include "arch/x86/exception.h"
 #include "arch/x86/exception_fixup.h"
 #include "arch/x86/insn.h"
@@ -104,6 +107,19 @@ size_t exception_describe(const struct idt_frame *frame, uint64_t cr2, bool over
 	return fmt_print(buffer, size, "%s%s, rip %s", exception_name(frame->vector), details, place);
 }
 
+void exception_panic(const struct idt_frame *frame, const char *format, ...)
+{
+	char text[TEXT_SIZE];
+	va_list arguments;
+
+	va_start(arguments, format);
+	fmt_vprint(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	if (!panic_is_active())
+		panic_frames[pcpu_current()->index] = frame;
+	panic("%s", text);
+}
+
 static noreturn_function void fail(const struct idt_frame *frame)
 {
 	const struct pcpu *pcpu = pcpu_current();
@@ -113,19 +129,18 @@ static noreturn_function void fail(const struct idt_frame *frame)
 			((frame->vector == EXCEPTION_PF || frame->vector == EXCEPTION_DF) && stack_is_overflow(pcpu, cr2));
 
 	exception_describe(frame, cr2, overflow, symbols_table(), text, sizeof(text));
-	if (!panic_is_active())
-		panic_frames[pcpu->index] = frame;
-	panic("%s", text);
+	exception_panic(frame, "%s", text);
 }
 
 /* No lock may be taken and nothing logged here: the interrupted code may hold any lock. */
 static void handle_nmi(const struct idt_frame *frame)
 {
-	if (panic_is_active())
+	if (panic_is_active() || ipi_is_stopping())
 		ipi_stop_self();
 	if (insn_in8(PORT_SYSTEM_CONTROL_B) & (SYSTEM_CONTROL_PARITY_ERROR | SYSTEM_CONTROL_IO_CHECK))
 		fail(frame);
-	__atomic_fetch_add(&nmi_count, 1, __ATOMIC_RELAXED);
+	if (!watchdog_answer(frame))
+		__atomic_fetch_add(&nmi_count, 1, __ATOMIC_RELAXED);
 }
 
 void exception_enter(struct idt_frame *frame)
@@ -138,6 +153,8 @@ void exception_enter(struct idt_frame *frame)
 		handle_nmi(frame);
 		return;
 	}
+	if (frame->vector == EXCEPTION_MC && machine_check_handle())
+		return;
 	if (frame->vector != EXCEPTION_MC && exception_fixup_find(frame->rip, &frame->rip))
 		return;
 	fail(frame);

@@ -21,5 +21,8 @@ const char *exception_name(uint64_t vector);
 size_t exception_describe(const struct idt_frame *frame, uint64_t cr2, bool overflow, const struct symbol_table *symbols,
 			  char *buffer, size_t size);
 
+/** exception_panic() - panic() with the registers and the backtrace of @frame instead of the caller's. */
+noreturn_function void exception_panic(const struct idt_frame *frame, const char *format, ...) printf_like(2, 3);
+
 /** exception_nmi_count() - NMIs that nobody here sent and that no error bit explains, since boot. */
 uint64_t exception_nmi_count(void);

@@ -6,6 +6,7 @@
 #include "arch/x86/log.h"
 #include "arch/x86/panic_hooks.h"
 #include "arch/x86/spinlock.h"
+#include "arch/x86/virt.h"
 
 #define CALL_WAIT_TICKS 4000000000u
 #define STOP_WAIT_TICKS 200000000u
@@ -21,7 +22,7 @@ struct mailbox {
 };
 
 static struct mailbox mailboxes[PCPU_MAX];
-static uint32_t stopped_count;
+static bool stopping, stopped[PCPU_MAX]; /* atomic */
 
 static void serve_own_mailbox(void)
 {
@@ -38,6 +39,8 @@ static void serve_own_mailbox(void)
 static void handle_call(uint8_t vector)
 {
 	(void)vector;
+	if (ipi_is_stopping())
+		ipi_stop_self();
 	serve_own_mailbox();
 }
 
@@ -102,27 +105,53 @@ enum status ipi_call(struct pcpu *pcpu, ipi_function function, void *argument)
 
 void ipi_stop_self(void)
 {
-	__atomic_fetch_add(&stopped_count, 1, __ATOMIC_RELEASE);
+	/* In VMX operation a CPU does not hear the INIT by which some machines restart. */
+	if (virt_ops != NULL && !panic_is_active())
+		virt_ops->cpu_disable();
+	__atomic_store_n(&stopped[pcpu_current()->index], true, __ATOMIC_RELEASE);
 	panic_halt();
 }
 
-/* Panic: NMIs reach CPUs that have interrupts off or run a guest; one that does not answer is left behind. */
-static void stop_others(void)
+bool ipi_is_stopping(void)
 {
-	const struct pcpu *self = pcpu_current();
-	uint32_t asked = 0;
-	uint64_t start;
+	return __atomic_load_n(&stopping, __ATOMIC_ACQUIRE);
+}
 
+static bool is_running(const struct pcpu *pcpu)
+{
+	return pcpu != pcpu_current() && pcpu->online && !__atomic_load_n(&stopped[pcpu->index], __ATOMIC_ACQUIRE);
+}
+
+static bool others_run(void)
+{
+	for (uint32_t index = 0; index < pcpu_count(); index++)
+		if (is_running(pcpu_get(index)))
+			return true;
+	return false;
+}
+
+/* One that does not answer in time is left behind. */
+static void ask_to_stop(bool by_nmi)
+{
+	uint64_t start = insn_rdtsc();
+
+	__atomic_store_n(&stopping, true, __ATOMIC_RELEASE);
 	for (uint32_t index = 0; index < pcpu_count(); index++) {
 		const struct pcpu *pcpu = pcpu_get(index);
 
-		if (pcpu != self && pcpu->online && lapic_send_nmi(pcpu->apic_id) == STATUS_OK)
-			asked++;
+		if (is_running(pcpu))
+			(void)(by_nmi ? lapic_send_nmi(pcpu->apic_id) : lapic_send_ipi(pcpu->apic_id, INTERRUPT_VECTOR_CALL));
 	}
-	start = insn_rdtsc();
-	while (__atomic_load_n(&stopped_count, __ATOMIC_ACQUIRE) < asked && insn_rdtsc() - start < STOP_WAIT_TICKS)
+	while (others_run() && insn_rdtsc() - start < STOP_WAIT_TICKS)
 		insn_pause();
 }
 
-static const struct panic_hook stop_hook = {PANIC_STAGE_STOP_CPUS, stop_others};
+void ipi_stop_others(void)
+{
+	if (!panic_is_active())
+		ask_to_stop(false);
+	ask_to_stop(true);
+}
+
+static const struct panic_hook stop_hook = {PANIC_STAGE_STOP_CPUS, ipi_stop_others};
 PANIC_HOOK(stop_hook);

@@ -22,5 +22,13 @@ void ipi_kick(const struct pcpu *pcpu);
  */
 must_check enum status ipi_call(struct pcpu *pcpu, ipi_function function, void *argument);
 
-/** ipi_stop_self() - the end of a CPU that another one's panic stops: says so and halts. */
+/**
+ * ipi_stop_others() - for good, before power-off and reset: first by an interrupt, so that they hold no lock, then by NMI,
+ * which reaches those that have interrupts off. In a panic by NMI at once. Waits until all have stopped, but no longer than a
+ * few tenths of a second (at 2 GHz) for each of the two. Interrupts off.
+ */
+void ipi_stop_others(void);
+/** ipi_is_stopping() - somebody called it: an NMI that comes now is its. */
+bool ipi_is_stopping(void);
+/** ipi_stop_self() - the end of a CPU that another one stops: leaves VMX operation, says so and halts. */
 noreturn_function void ipi_stop_self(void);

@@ -3,6 +3,7 @@
 #include "arch/x86/insn.h"
 #include "arch/x86/mm/page_block.h"
 #include "arch/x86/panic.h"
+#include "arch/x86/pcpu.h"
 #include "arch/x86/physmap.h"
 #include "arch/x86/spinlock.h"
 #include "lib/checked.h"
@@ -39,6 +40,7 @@ static struct {
 static void zero(uint64_t address, uint64_t length)
 {
 	insn_rep_stosq(physmap_pointer(hpa(address)), 0, length / sizeof(uint64_t));
+	pcpu_note_progress();
 }
 
 static unsigned frame_number(uint64_t address) { return (unsigned)(address / PAGE_SIZE_2M % BLOCK_FRAMES); }
@@ -233,9 +235,15 @@ static void free_locked(uint64_t address, enum page_order order, enum page_owner
 
 void page_pool_free(hpa_t page, enum page_order order, enum page_owner owner)
 {
-	assert_always(order < PAGE_ORDER_COUNT && owner < PAGE_OWNER_COUNT);
+	assert_always(order < PAGE_ORDER_COUNT);
 	if (owner == PAGE_OWNER_GUEST)
 		zero(page.value, page_order_size(order));
+	page_pool_free_clean(page, order, owner);
+}
+
+void page_pool_free_clean(hpa_t page, enum page_order order, enum page_owner owner)
+{
+	assert_always(order < PAGE_ORDER_COUNT && owner < PAGE_OWNER_COUNT);
 	spinlock_lock(&pool.lock);
 	free_locked(page.value, order, owner);
 	spinlock_unlock(&pool.lock);
@@ -278,6 +286,34 @@ void page_pool_free_contiguous(void *pages, unsigned count)
 	for (unsigned i = 0; i < count; i++)
 		free_locked(address + i * PAGE_SIZE, PAGE_ORDER_4K, PAGE_OWNER_HYPERVISOR);
 	spinlock_unlock(&pool.lock);
+}
+
+/* *@extent: how far, from @address on, the answer is the same without looking [bytes]. */
+static bool is_free_locked(const struct page_block *block, uint64_t address, uint64_t *extent)
+{
+	unsigned frame = frame_number(address);
+
+	*extent = PAGE_SIZE_1G - address % PAGE_SIZE_1G;
+	if (block->state != BLOCK_SPLIT)
+		return block->state == BLOCK_FREE;
+	*extent = PAGE_SIZE_2M - address % PAGE_SIZE_2M;
+	if (block->frames[frame].state != FRAME_PAGED)
+		return block->frames[frame].state == FRAME_FREE;
+	*extent = PAGE_SIZE;
+	return page_block_page_is_free(block, frame, page_number(address));
+}
+
+enum page_pool_state page_pool_query(hpa_t page, uint64_t *extent)
+{
+	enum page_pool_state state = PAGE_POOL_FOREIGN;
+
+	*extent = PAGE_SIZE;
+	spinlock_lock(&pool.lock);
+	const struct page_block *block = find_block(page.value);
+	if (block != NULL && is_pool_memory_locked(page.value))
+		state = is_free_locked(block, page.value, extent) ? PAGE_POOL_FREE : PAGE_POOL_ALLOCATED;
+	spinlock_unlock(&pool.lock);
+	return state;
 }
 
 uint64_t page_pool_total_bytes(void)

@@ -47,12 +47,22 @@ must_check enum status page_pool_allocate(enum page_order order, enum page_owner
 /** page_pool_free() - gives a page back with the order and owner it was allocated with; scrubs guests' pages. */
 void page_pool_free(hpa_t page, enum page_order order, enum page_owner owner);
 
+/** page_pool_free_clean() - the same for a page that its owner has zeroed. */
+void page_pool_free_clean(hpa_t page, enum page_order order, enum page_owner owner);
+
 /** page_pool_allocate_pointer() - a zeroed 4 KiB page of the hypervisor as a pointer; NULL when none is left. */
 must_check void *page_pool_allocate_pointer(void);
 void page_pool_free_pointer(void *page);
 /* The same for @count contiguous pages (count <= 512). */
 must_check void *page_pool_allocate_contiguous(unsigned count);
 void page_pool_free_contiguous(void *pages, unsigned count);
+
+enum page_pool_state { PAGE_POOL_FOREIGN, PAGE_POOL_FREE, PAGE_POOL_ALLOCATED };
+/**
+ * page_pool_query() - whether the 4 KiB page at @page is the pool's, and taken. For checks; any CPU.
+ * @extent: out: so many bytes from @page on are in the same state; there may be more.
+ */
+enum page_pool_state page_pool_query(hpa_t page, uint64_t *extent);
 
 uint64_t page_pool_total_bytes(void);
 uint64_t page_pool_free_bytes(void);

@@ -251,9 +251,15 @@ static bool table_is_empty(const struct page_table_format *format, hpa_t table)
 	return true;
 }
 
-static void unmap_level(struct page_table *table, struct reserve *reserve, hpa_t page, unsigned level, uint64_t start,
-			uint64_t end)
+struct unmapping {
+	struct page_table *table;
+	struct reserve reserve;
+	bool keep_tables; /* those that become empty */
+};
+
+static void unmap_level(struct unmapping *unmapping, hpa_t page, unsigned level, uint64_t start, uint64_t end)
 {
+	struct page_table *table = unmapping->table;
 	const struct page_table_format *format = table->format;
 	uint64_t *entries = table_pointer(page), entry_end;
 
@@ -269,9 +275,9 @@ static void unmap_level(struct page_table *table, struct reserve *reserve, hpa_t
 			entry_write(entry, 0);
 			continue;
 		}
-		child = leaf ? split_leaf(table, reserve, entry, level) : format->entry_address(*entry, level);
-		unmap_level(table, reserve, child, level - 1, start, entry_end);
-		if (table_is_empty(format, child)) {
+		child = leaf ? split_leaf(table, &unmapping->reserve, entry, level) : format->entry_address(*entry, level);
+		unmap_level(unmapping, child, level - 1, start, entry_end);
+		if (!unmapping->keep_tables && table_is_empty(format, child)) {
 			entry_write(entry, 0);
 			page_pool_free(child, PAGE_ORDER_4K, PAGE_OWNER_TABLE);
 			table->table_pages--;
@@ -279,20 +285,34 @@ static void unmap_level(struct page_table *table, struct reserve *reserve, hpa_t
 	}
 }
 
-enum status page_table_unmap(struct page_table *table, uint64_t input, uint64_t length)
+static enum status unmap(struct unmapping *unmapping, uint64_t input, uint64_t length)
 {
-	struct reserve reserve;
+	struct page_table *table = unmapping->table;
 	unsigned levels = table->format->levels;
 	enum status status;
 
 	if (!range_is_valid(table, input, length))
 		return STATUS_INVALID;
-	status = reserve_fill(&reserve, count_level_splits(table->format, table->root, levels, input, input + length));
+	status = reserve_fill(&unmapping->reserve, count_level_splits(table->format, table->root, levels, input, input + length));
 	if (status != STATUS_OK)
 		return status;
-	unmap_level(table, &reserve, table->root, levels, input, input + length);
-	assert_always(reserve.head == 0);
+	unmap_level(unmapping, table->root, levels, input, input + length);
+	assert_always(unmapping->reserve.head == 0);
 	return STATUS_OK;
+}
+
+enum status page_table_unmap(struct page_table *table, uint64_t input, uint64_t length)
+{
+	struct unmapping unmapping = {.table = table};
+
+	return unmap(&unmapping, input, length);
+}
+
+enum status page_table_unmap_leaves(struct page_table *table, uint64_t input, uint64_t length)
+{
+	struct unmapping unmapping = {.table = table, .keep_tables = true};
+
+	return unmap(&unmapping, input, length);
 }
 
 /* ---- lookup ---- */

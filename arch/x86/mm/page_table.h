@@ -64,6 +64,9 @@ must_check enum status page_table_map(struct page_table *table, uint64_t input, 
  * Return: STATUS_OK; STATUS_INVALID (alignment, wrap, bounds); STATUS_NO_MEMORY (a split needed a page; nothing changed).
  */
 must_check enum status page_table_unmap(struct page_table *table, uint64_t input, uint64_t length);
+/** page_table_unmap_leaves() - the same, but empty tables stay: for a table in use on other CPUs, which may have cached where
+ * its parts lie. */
+must_check enum status page_table_unmap_leaves(struct page_table *table, uint64_t input, uint64_t length);
 
 /** page_table_lookup() - STATUS_OK and *@leaf, or STATUS_NOT_FOUND with leaf->level = where the walk ended, leaf->entry = that entry. */
 must_check enum status page_table_lookup(const struct page_table *table, uint64_t input, struct page_table_leaf *leaf);

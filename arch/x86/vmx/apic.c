@@ -12,9 +12,10 @@
 #define PRIMARY_HARDWARE PRIMARY_TPR_SHADOW
 #define SECONDARY_BOTH (SECONDARY_APIC_REGISTER_VIRTUALIZATION | SECONDARY_VIRTUAL_INTERRUPT_DELIVERY)
 
-/* What each mode switches on. Virtual-interrupt delivery needs external-interrupt exiting, which is always on. */
+/* What each mode switches on. Virtual-interrupt delivery needs external-interrupt exiting, which is always on. The access page
+ * may be mapped for other vCPUs while one is in VIRT_APIC_SOFTWARE: then its accesses exit as those to an unmapped page. */
 static const struct { uint32_t primary, secondary; } mode_controls[] = {
-	[VIRT_APIC_SOFTWARE] = {PRIMARY_SOFTWARE, 0},
+	[VIRT_APIC_SOFTWARE] = {PRIMARY_SOFTWARE, SECONDARY_VIRTUALIZE_APIC},
 	[VIRT_APIC_XAPIC] = {PRIMARY_HARDWARE, SECONDARY_BOTH | SECONDARY_VIRTUALIZE_APIC},
 	[VIRT_APIC_X2APIC] = {PRIMARY_HARDWARE, SECONDARY_BOTH | SECONDARY_VIRTUALIZE_X2APIC},
 };
@@ -42,6 +43,7 @@ void vmx_apic_setup(struct virt_vcpu *vcpu)
 		return;
 	vmcs_write_64(VMCS_CONTROL_VIRTUAL_APIC_ADDRESS, physmap_address(vcpu->apic_page).value);
 	vmcs_write_64(VMCS_CONTROL_APIC_ACCESS_ADDRESS, vcpu->vm->apic_access_page.value);
+	vmcs_write_32(VMCS_CONTROL_SECONDARY, vcpu->backend->secondary_controls | mode_controls[VIRT_APIC_SOFTWARE].secondary);
 	/* Priorities are the hardware's business: no exit when TPR falls. */
 	vmcs_write_32(VMCS_CONTROL_TPR_THRESHOLD, 0);
 	vmx_apic_set_status(vcpu, 0, 0);
@@ -75,7 +77,7 @@ void vmx_apic_set_mode(struct virt_vcpu *vcpu, enum virt_apic_mode mode)
 	backend->apic_mode = mode;
 	backend->primary_controls = (backend->primary_controls & ~(uint32_t)(PRIMARY_SOFTWARE | PRIMARY_HARDWARE)) | mode_controls[mode].primary;
 	vmcs_write_32(VMCS_CONTROL_PRIMARY, backend->primary_controls);
-	vmcs_write_32(VMCS_CONTROL_SECONDARY, vmx_settings.controls[VMX_SECONDARY] | mode_controls[mode].secondary);
+	vmcs_write_32(VMCS_CONTROL_SECONDARY, backend->secondary_controls | mode_controls[mode].secondary);
 	vmcs_write_64(VMCS_CONTROL_MSR_BITMAPS, mode == VIRT_APIC_X2APIC ? msr_bitmap + PAGE_SIZE : msr_bitmap);
 	/* "Virtualizing Memory-Mapped APIC Accesses": translations that were cached before may pass by the access page. */
 	vmx_vcpu_flush(vcpu);

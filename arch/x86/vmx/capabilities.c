@@ -59,6 +59,10 @@ static const struct control_row x2apic_row = {
 static const struct control_row posted_row = {
 	VMX_PIN, PIN_POSTED_INTERRUPTS, false, "posted interrupts", "guest timers exit",
 };
+/* For VMs with several vCPUs only. */
+static const struct control_row pause_loop_row = {
+	VMX_SECONDARY, SECONDARY_PAUSE_LOOP_EXITING, false, "pause-loop exiting", "a vCPU that waits for another's lock spins to the end of its slice",
+};
 
 /* Bits that must be clear although a plain adjustment may set them: the CPU must allow that ("TRUE" controls). */
 static const struct control_row clear_rows[] = {
@@ -177,6 +181,7 @@ enum status vmx_settings_decide(const struct vmx_capabilities *c, struct vmx_set
 	if (status != STATUS_OK)
 		return status;
 	decide_apic(c, settings);
+	settings->has_pause_loop_exiting = allowed_one(c, &pause_loop_row);
 	settings->revision = (uint32_t)(c->basic & BASIC_REVISION);
 	settings->timer_shift = (uint8_t)(c->misc & BITS(4, 0));
 	settings->has_preemption_timer = settings->controls[VMX_PIN] & PIN_PREEMPTION_TIMER;
@@ -204,6 +209,7 @@ void vmx_capabilities_report(const struct vmx_capabilities *c, void (*print)(con
 		report_row(c, &apic_rows[i], print);
 	report_row(c, &x2apic_row, print);
 	report_row(c, &posted_row, print);
+	report_row(c, &pause_loop_row, print);
 	print("  %-32s %s\n", "EPT 2 MiB pages", c->ept_vpid & EPT_PAGE_2M ? "yes" : "MISSING: more page-table memory, slower walks");
 	print("  %-32s %s\n", "EPT 1 GiB pages", c->ept_vpid & EPT_PAGE_1G ? "yes" : "MISSING: more page-table memory");
 }

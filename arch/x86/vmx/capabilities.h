@@ -24,6 +24,7 @@ struct vmx_settings {
 	bool has_preemption_timer, has_vpid, has_virtual_nmis;
 	bool has_apic, has_x2apic; /* the hardware carries out guests' local APICs, in x2APIC mode too */
 	bool has_posted_interrupts;
+	bool has_pause_loop_exiting;
 	bool ept_2m, ept_1g;
 	bool invept_single, invvpid_single;
 	uint64_t cr0_must_be_one, cr4_must_be_one; /* in the guest's real CR0/CR4, unrestricted guest considered */

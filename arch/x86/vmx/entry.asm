@@ -94,8 +94,8 @@ vmx_exit_entry_point:
 	pop qword [rdi + VCPU_RDI]
 	xor ebp, ebp                       ; a backtrace ends here
 	call vmx_after_exit
-	mov rdi, [rsp]
-	test al, al
+	mov rdi, rax
+	test rax, rax
 	jnz resume
 
 leave_guest:

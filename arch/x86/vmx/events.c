@@ -66,22 +66,31 @@ bool vmx_interrupt_allowed(struct virt_vcpu *vcpu)
 	       !(vmcs_read_32(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_SHADOW);
 }
 
-bool vmx_nmi_allowed(struct virt_vcpu *vcpu)
+static void write_primary_controls(struct virt_vcpu_backend *backend, uint32_t controls)
 {
-	return !vcpu->backend->event_queued &&
-	       !(vmcs_read_32(VMCS_GUEST_INTERRUPTIBILITY) & (INTERRUPTIBILITY_SHADOW | INTERRUPTIBILITY_NMI));
-}
-
-void vmx_interrupt_window(struct virt_vcpu *vcpu, bool wanted)
-{
-	struct virt_vcpu_backend *backend = vcpu->backend;
-	uint32_t controls = wanted ? backend->primary_controls | PRIMARY_INTERRUPT_WINDOW
-				   : backend->primary_controls & ~(uint32_t)PRIMARY_INTERRUPT_WINDOW;
-
 	if (controls == backend->primary_controls)
 		return;
 	backend->primary_controls = controls;
 	vmcs_write_32(VMCS_CONTROL_PRIMARY, controls);
+}
+
+bool vmx_nmi_allowed(struct virt_vcpu *vcpu)
+{
+	struct virt_vcpu_backend *backend = vcpu->backend;
+
+	if (!backend->event_queued && !(vmcs_read_32(VMCS_GUEST_INTERRUPTIBILITY) & (INTERRUPTIBILITY_SHADOW | INTERRUPTIBILITY_NMI)))
+		return true;
+	write_primary_controls(backend, backend->primary_controls | PRIMARY_NMI_WINDOW);
+	return false;
+}
+
+/* Who does not want the one any more looks anew whether it needs the other. */
+void vmx_interrupt_window(struct virt_vcpu *vcpu, bool wanted)
+{
+	struct virt_vcpu_backend *backend = vcpu->backend;
+	const uint32_t both = PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW;
+
+	write_primary_controls(backend, wanted ? backend->primary_controls | PRIMARY_INTERRUPT_WINDOW : backend->primary_controls & ~both);
 }
 
 /* A single-stepping guest must see the step end behind an emulated instruction as well: "Pending Debug Exceptions". */

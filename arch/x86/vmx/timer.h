@@ -14,7 +14,7 @@
 
 static always_inline void vmx_write_timer(struct virt_vcpu_backend *backend, uint64_t ticks, bool is_far)
 {
-	backend->timer_is_far = is_far;
+	backend->timer_deadline = is_far ? UINT64_MAX : UINT64_MAX - 1;
 	vmcs_write_32(VMCS_GUEST_PREEMPTION_TIMER, (uint32_t)ticks);
 }
 
@@ -22,7 +22,7 @@ static always_inline void vmx_set_timer(struct virt_vcpu *vcpu)
 {
 	uint64_t deadline = vcpu->entry_deadline;
 
-	if (deadline == UINT64_MAX && vcpu->backend->timer_is_far)
+	if (deadline == vcpu->backend->timer_deadline)
 		return;
 	if (unlikely(!vmx_settings.has_preemption_timer)) {
 		lapic_timer_arm(deadline);

@@ -68,6 +68,7 @@ enum status vmx_vcpu_create(struct virt_vcpu *vcpu, struct virt_vm *vm)
 	backend->vmcs = physmap_address(vmcs);
 	backend->vpid = vpid;
 	backend->last_pcpu = PCPU_MAX;
+	vm->backend->vcpu_count++;
 	vcpu->vm = vm;
 	vcpu->backend = backend;
 	vcpu->xsave_area = xsave_area;
@@ -75,6 +76,9 @@ enum status vmx_vcpu_create(struct virt_vcpu *vcpu, struct virt_vm *vm)
 	vcpu->xcr0 = XCR0_X87;
 	vcpu->dr6 = DR6_FIXED;
 	vcpu->entry_deadline = UINT64_MAX;
+	vcpu->exits = &backend->exit;
+	vcpu->exits_end = vcpu->exits + 1;
+	vcpu->exit = vcpu->exits;
 	return STATUS_OK;
 
 no_memory:
@@ -93,6 +97,7 @@ void vmx_vcpu_destroy(struct virt_vcpu *vcpu)
 {
 	struct virt_vcpu_backend *backend = vcpu->backend;
 
+	vcpu->vm->backend->vcpu_count--;
 	vpid_free(backend->vpid);
 	vmx_apic_destroy(vcpu);
 	page_pool_free_contiguous(vcpu->xsave_area, xsave_pages());
@@ -179,7 +184,7 @@ void vmx_vcpu_load(struct virt_vcpu *vcpu)
 		vmx_vmcs_setup_host();
 		backend->last_pcpu = pcpu->index;
 	}
-	if (moved || backend->flush_generation != __atomic_load_n(&vcpu->vm->backend->flush_generation, __ATOMIC_ACQUIRE))
+	if (moved)
 		vmx_vcpu_flush(vcpu);
 	load_lazy_state(vcpu);
 }
@@ -196,10 +201,10 @@ void vmx_vcpu_put(struct virt_vcpu *vcpu)
 bool vmx_after_failed_entry(struct virt_vcpu *vcpu)
 {
 	struct virt_vcpu_backend *backend = vcpu->backend;
-	struct vm_exit *exit = &backend->exit;
+	struct vm_exit *exit = vmx_next_exit(vcpu);
 
 	backend->launched = 0;
-	*exit = (struct vm_exit){.kind = VM_EXIT_ENTRY_FAILED, .reason = VIRT_EXIT_REASON_MAX - 1};
+	*exit = (struct vm_exit){.kind = VM_EXIT_ENTRY_FAILED, .reason = VIRT_EXIT_REASON_MAX - 1, .time = clock_now()};
 	exit->qualification = vmcs_read_32(VMCS_DATA_INSTRUCTION_ERROR);
 	exit->rip = vmcs_read_natural(VMCS_GUEST_RIP);
 	return backend->handle(vcpu, exit);
@@ -208,6 +213,8 @@ bool vmx_after_failed_entry(struct virt_vcpu *vcpu)
 void vmx_vcpu_run(struct virt_vcpu *vcpu, virt_exit_handler handle)
 {
 	vcpu->backend->handle = handle;
+	if (unlikely(vcpu->backend->flush_generation != __atomic_load_n(&vcpu->vm->backend->flush_generation, __ATOMIC_ACQUIRE)))
+		vmx_vcpu_flush(vcpu);
 	vmx_set_timer(vcpu);
 	vmx_enter(vcpu, vcpu->backend);
 	vmx_apic_stop_posting(vcpu);

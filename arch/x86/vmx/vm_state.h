@@ -19,3 +19,7 @@ void vmx_vcpu_load(struct virt_vcpu *vcpu);
 void vmx_vcpu_put(struct virt_vcpu *vcpu);
 void vmx_vcpu_run(struct virt_vcpu *vcpu, virt_exit_handler handle);
 void vmx_vcpu_flush(struct virt_vcpu *vcpu);
+void vmx_vcpu_enter_init(struct virt_vcpu *vcpu);
+
+/* inspect.c */
+extern const struct virt_inspect_ops vmx_inspect_ops;

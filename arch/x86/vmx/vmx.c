@@ -120,6 +120,7 @@ const struct virt_ops vmx_ops = {
 	.vcpu_put = vmx_vcpu_put,
 	.vcpu_run = vmx_vcpu_run,
 	.vcpu_flush = vmx_vcpu_flush,
+	.vcpu_enter_init = vmx_vcpu_enter_init,
 	.register_read = vmx_register_read,
 	.register_write = vmx_register_write,
 	.segment_read = vmx_segment_read,
@@ -138,5 +139,6 @@ const struct virt_ops vmx_ops = {
 	.apic_arm_timer = vmx_apic_arm_timer,
 	.apic_disarm_timer = vmx_apic_disarm_timer,
 	.reason_name = vmx_reason_name,
+	.inspect = &vmx_inspect_ops,
 	.dump = vmx_dump,
 };

@@ -31,6 +31,7 @@ struct virt_vm_backend {
 	hpa_t msr_bitmaps; /* two contiguous pages: for most, for vCPUs in VIRT_APIC_X2APIC */
 	uint64_t ept_pointer;
 	uint32_t flush_generation; /* atomic; raised by vm_flush */
+	uint32_t vcpu_count;
 };
 
 /* "Format of Posted-Interrupt Descriptor" */
@@ -45,6 +46,7 @@ struct virt_vcpu_backend {
 	uint64_t host_rsp;   /* as VMCS_HOST_RSP holds it; see entry.asm */
 	uint64_t launched;   /* VMRESUME instead of VMLAUNCH; see entry.asm */
 	uint32_t primary_controls, entry_controls; /* as the VMCS holds them */
+	uint32_t secondary_controls; /* the same, without those of the local APIC's mode */
 	enum virt_apic_mode apic_mode;
 	bool has_timer_delivery;   /* vmx_apic_arm_timer() can work */
 	bool is_posting;           /* the VMCS has posted interrupts switched on */
@@ -54,9 +56,9 @@ struct virt_vcpu_backend {
 	uint16_t vpid;
 	uint32_t last_pcpu;  /* PCPU_MAX: none yet */
 	uint32_t flush_generation; /* of the VM at this vCPU's last flush */
-	bool timer_is_far;        /* the VMCS holds VMX_TIMER_MAX_TICKS */
+	uint64_t timer_deadline;  /* UINT64_MAX: the VMCS holds VMX_TIMER_MAX_TICKS, so that no deadline needs no write; else no deadline */
 	virt_exit_handler handle; /* the caller's, while the vCPU runs */
-	struct vm_exit exit;      /* the last one */
+	struct vm_exit exit;      /* the vCPU's ring of exits until it gets a larger one */
 	struct vmx_posted_interrupts posted;
 };
 
@@ -66,8 +68,8 @@ extern struct vmx_settings vmx_settings;
 /* entry.asm: enters the guest and comes back when vmx_after_exit() returns false. */
 void vmx_enter(struct virt_vcpu *vcpu, struct virt_vcpu_backend *backend);
 void vmx_exit_entry_point(void);
-/* Called by it after every exit, and when VMLAUNCH or VMRESUME failed; true: enter again. */
-bool vmx_after_exit(struct virt_vcpu *vcpu);
+/* Called by it after every exit: @vcpu to enter again, or NULL. The same when VMLAUNCH or VMRESUME failed; true: enter again. */
+struct virt_vcpu *vmx_after_exit(struct virt_vcpu *vcpu);
 bool vmx_after_failed_entry(struct virt_vcpu *vcpu);
 
 /* vmcs_setup.c: fills the current, cleared VMCS. */
@@ -76,6 +78,16 @@ void vmx_vmcs_setup_host(void);
 
 /* exit_decode.c */
 const char *vmx_reason_name(uint32_t reason);
+/* Where the exit that has just come belongs. */
+static always_inline struct vm_exit *vmx_next_exit(struct virt_vcpu *vcpu)
+{
+	struct vm_exit *exit = vcpu->exit + 1;
+
+	if (unlikely(exit == vcpu->exits_end))
+		exit = vcpu->exits;
+	vcpu->exit = exit;
+	return exit;
+}
 
 /* registers.c */
 uint64_t vmx_register_read(struct virt_vcpu *vcpu, enum virt_register name);

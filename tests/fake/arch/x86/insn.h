@@ -14,6 +14,7 @@ void insn_wrmsr(uint32_t msr, uint64_t value);
 must_check bool insn_rdmsr_safe(uint32_t msr, uint64_t *value);
 must_check bool insn_wrmsr_safe(uint32_t msr, uint64_t value);
 uint64_t insn_rdtsc(void);
+static inline void insn_store_tsc(uint64_t *tsc) { *tsc = insn_rdtsc(); }
 
 uint8_t insn_in8(uint16_t port);
 uint16_t insn_in16(uint16_t port);

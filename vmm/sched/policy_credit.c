@@ -1,0 +1,436 @@
+/*
+ * credit: shares by weight. Each VM has a virtual time, which goes on while its vCPUs run, the slower the more weight it has;
+ * the VM that is behind goes first. Equals take turns of a slice. What wakes for an event is boosted: it goes before the
+ * others at once, but only for a short while and only if its VM is not ahead of its share. A cap limits what a VM uses of each
+ * window; time is given to its vCPUs in advance, so that several of them together do not exceed it.
+ *
+ * Virtual times are compared by their difference, since they may wrap around.
+ */
+#include "arch/x86/clock.h"
+#include "lib/bits.h"
+#include "lib/fmt.h"
+#include "vmm/sched/policy_pinned.h"
+#include "vmm/sched/scheduler_cpu.h"
+#include "vmm/vm.h"
+
+#define SLICE_MICROSECONDS 10000u
+#define BOOST_MICROSECONDS 1000u   /* for each event */
+#define YIELD_MICROSECONDS 1000u   /* the turn of whoever goes before one that spins */
+#define CAP_WINDOW_MICROSECONDS 10000u
+#define CAP_LEAST_MICROSECONDS 50u /* of a cap's rest that is given to one of several vCPUs */
+#define STARVED_MICROSECONDS 200000u /* so long a vCPU waits at most, even if its VM used its share by others */
+#define STARVED_TURN_MICROSECONDS 2000u
+#define LEAD_SLICES 20             /* the most that a VM pays back for when others meet it */
+
+#define VIRTUAL_SCALE 1024u
+#define DEFAULT_WEIGHT 256u
+
+static struct spinlock cap_lock = SPINLOCK_INITIALIZER; /* protects cap_window and cap_used of all VMs that have a cap */
+
+static uint64_t ticks(uint64_t microseconds)
+{
+	return clock_ticks_from_nanoseconds(microseconds * 1000);
+}
+
+static uint64_t virtual_time(const struct vcpu *vcpu)
+{
+	return __atomic_load_n(&vcpu->vm->sched.virtual_time, __ATOMIC_RELAXED);
+}
+
+static void set_virtual_time(struct vcpu *vcpu, uint64_t time)
+{
+	__atomic_store_n(&vcpu->vm->sched.virtual_time, time, __ATOMIC_RELAXED);
+}
+
+/* Of a VM with the default weight. */
+static int64_t virtual_slice(void)
+{
+	return (int64_t)(ticks(SLICE_MICROSECONDS) * VIRTUAL_SCALE / DEFAULT_WEIGHT);
+}
+
+static uint32_t weight_of(const struct vm *vm)
+{
+	uint32_t weight = vm->sched_settings.weight;
+
+	return weight ? weight : DEFAULT_WEIGHT;
+}
+
+/* ---- admission ---- */
+
+static enum status admit_credit(struct vcpu *vcpu, uint64_t allowed, uint32_t *pcpu_index, char *why)
+{
+	struct scheduler_cpu *best = NULL;
+
+	/* From behind: the boot processor has other work too, and is the last choice among equals. */
+	for (uint64_t left = sched_cpus_not_pinned(allowed); left; left &= left - 1) {
+		struct scheduler_cpu *cpu = scheduler_cpu_of(bits_lowest(left));
+		if (!best || cpu->vcpu_count < best->vcpu_count || (best->index == 0 && cpu->vcpu_count == best->vcpu_count))
+			best = cpu;
+	}
+	if (!best) {
+		fmt_print(why, SCHED_REFUSAL_SIZE, "all its CPUs are owned by pinned vCPUs; give it others by `cpus`");
+		return STATUS_DENIED;
+	}
+	vcpu->sched.boosted = false;
+	vcpu->sched.credit.boost_left = vcpu->sched.credit.granted = 0;
+	vcpu->sched.credit.yielded = false;
+	*pcpu_index = best->index;
+	return STATUS_OK;
+}
+
+static void leave_credit(struct vcpu *vcpu)
+{
+	vcpu->sched.boosted = false;
+}
+
+/* ---- the cap ---- */
+
+static bool has_cap(const struct vm *vm)
+{
+	return vm->sched_settings.cap != 0;
+}
+
+static uint64_t cap_allowance(const struct vm *vm)
+{
+	return ticks(CAP_WINDOW_MICROSECONDS) * vm->sched_settings.cap / 100;
+}
+
+/* Goes on to the window in which @now lies; what was used too much counts in the next ones. */
+static void advance_window_locked(struct vm *vm, uint64_t now)
+{
+	uint64_t length = ticks(CAP_WINDOW_MICROSECONDS), begin = vm->sched.cap_window;
+
+	if (now < begin + length)
+		return;
+	uint64_t windows = (now - begin) / length;
+	uint64_t paid = windows < 1000 ? windows * cap_allowance(vm) : UINT64_MAX;
+	vm->sched.cap_used = vm->sched.cap_used > paid ? vm->sched.cap_used - paid : 0;
+	vm->sched.cap_window = begin + windows * length;
+}
+
+/* What the VM may still use until its window ends. */
+static uint64_t cap_left(struct vm *vm, uint64_t now)
+{
+	uint64_t left = UINT64_MAX;
+
+	if (!has_cap(vm))
+		return left;
+	spinlock_lock(&cap_lock);
+	advance_window_locked(vm, now);
+	left = cap_allowance(vm) > vm->sched.cap_used ? cap_allowance(vm) - vm->sched.cap_used : 0;
+	spinlock_unlock(&cap_lock);
+	return left;
+}
+
+/* Gives a vCPU a part of that in advance, never beyond the window; the rest comes back by charge_cap(). */
+static uint64_t grant(struct vcpu *vcpu, uint64_t now)
+{
+	struct vm *vm = vcpu->vm;
+
+	if (!has_cap(vm))
+		return UINT64_MAX;
+	uint64_t left = cap_left(vm, now);
+	spinlock_lock(&cap_lock);
+	uint64_t part = min_u64(left, max_u64(left / vm->vcpu_count, ticks(CAP_LEAST_MICROSECONDS)));
+	part = min_u64(part, vm->sched.cap_window + ticks(CAP_WINDOW_MICROSECONDS) - now);
+	vm->sched.cap_used += part;
+	vcpu->sched.credit.granted = part;
+	spinlock_unlock(&cap_lock);
+	return part;
+}
+
+static void charge_cap(struct vcpu *vcpu, uint64_t used)
+{
+	struct vm *vm = vcpu->vm;
+	uint64_t granted = vcpu->sched.credit.granted;
+
+	vcpu->sched.credit.granted = 0;
+	if (!has_cap(vm))
+		return;
+	spinlock_lock(&cap_lock);
+	uint64_t sum = vm->sched.cap_used + used;
+	vm->sched.cap_used = sum > granted ? sum - granted : 0;
+	spinlock_unlock(&cap_lock);
+}
+
+static bool may_run(const struct vcpu *vcpu, uint64_t now)
+{
+	return cap_left(vcpu->vm, now) != 0;
+}
+
+/* ---- virtual time ---- */
+
+static bool others_awake(const struct vcpu *vcpu)
+{
+	const struct vm *vm = vcpu->vm;
+
+	for (uint32_t i = 0; i < vm->vcpu_count; i++) {
+		enum vcpu_state state = __atomic_load_n(&vm->vcpus[i]->state, __ATOMIC_RELAXED);
+		if (vm->vcpus[i] != vcpu && (state == VCPU_RUNNABLE || state == VCPU_RUNNING))
+			return true;
+	}
+	return false;
+}
+
+static void note_behind(const struct vcpu *vcpu, const struct vcpu *other, const struct vcpu **most)
+{
+	if (other->vm != vcpu->vm && other->sched.policy == &sched_policy_credit &&
+	    (!*most || (int64_t)(virtual_time(other) - virtual_time(*most)) < 0))
+		*most = other;
+}
+
+/*
+ * How far the VM of @vcpu is ahead of the one that is most behind of those that it competes with: here, or, if it is alone
+ * here, where other CPUs that it may run on stand. Negative: it is behind. False: nobody to compare with.
+ */
+static bool find_lead(struct scheduler_cpu *cpu, const struct vcpu *vcpu, int64_t *lead)
+{
+	const struct vcpu *most = NULL;
+	bool found = false;
+
+	list_for_each(link, &cpu->credit.queue)
+		note_behind(vcpu, list_entry(link, struct vcpu, sched.link), &most);
+	if (cpu->running)
+		note_behind(vcpu, cpu->running, &most);
+	if (most) {
+		*lead = (int64_t)(virtual_time(vcpu) - virtual_time(most));
+		return true;
+	}
+	for (uint32_t i = 0; i < pcpu_count(); i++) {
+		const struct scheduler_cpu *other = scheduler_cpu_of(i);
+		uint64_t clock = __atomic_load_n(&other->credit.clock, __ATOMIC_RELAXED);
+		int64_t ahead = (int64_t)(virtual_time(vcpu) - clock);
+		if (other == cpu || !(vcpu->sched.affinity >> i & 1) || __atomic_load_n(&other->idle, __ATOMIC_RELAXED) || !clock)
+			continue;
+		*lead = found ? (ahead > *lead ? ahead : *lead) : ahead;
+		found = true;
+	}
+	return found;
+}
+
+/* A VM that slept has no claim to the time that it did not want; one that was alone need not pay for what nobody wanted. */
+static int64_t limit_lead(struct vcpu *vcpu, int64_t lead)
+{
+	int64_t limited = lead;
+
+	if (lead < -virtual_slice() && !others_awake(vcpu))
+		limited = -virtual_slice();
+	if (lead > LEAD_SLICES * virtual_slice())
+		limited = LEAD_SLICES * virtual_slice();
+	if (limited != lead)
+		set_virtual_time(vcpu, virtual_time(vcpu) + (uint64_t)(limited - lead));
+	return limited;
+}
+
+/* ---- the queue ---- */
+
+/* One that spins lets vCPUs of its VM go first: one of them may hold what it waits for. */
+static void yield_to_siblings(struct scheduler_cpu *cpu, struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+
+	vcpu->sched.credit.yielded = true;
+	for (uint32_t i = 0; i < vm->vcpu_count; i++) {
+		struct vcpu *sibling = vm->vcpus[i];
+		if (sibling == vcpu || __atomic_load_n(&sibling->state, __ATOMIC_RELAXED) != VCPU_RUNNABLE)
+			continue;
+		/* Of another CPU's vCPU it is a hint, which that CPU looks at when it picks. */
+		sibling->sched.credit.boost_left = ticks(BOOST_MICROSECONDS);
+		__atomic_store_n(&sibling->sched.boosted, true, __ATOMIC_RELAXED);
+		if (sibling->pcpu_index == cpu->index)
+			return;
+	}
+}
+
+static void enqueue_credit(struct scheduler_cpu *cpu, struct vcpu *vcpu, enum sched_enqueue_reason reason, uint64_t now)
+{
+	int64_t lead = 0;
+
+	(void)now;
+	vcpu->sched.credit.yielded = false;
+	if (reason == SCHED_STARTED || reason == SCHED_WOKEN) {
+		if (find_lead(cpu, vcpu, &lead))
+			lead = limit_lead(vcpu, lead);
+		vcpu->sched.boosted = reason == SCHED_WOKEN && lead <= 0;
+		vcpu->sched.credit.boost_left = ticks(BOOST_MICROSECONDS);
+	}
+	if (reason == SCHED_YIELDED)
+		yield_to_siblings(cpu, vcpu);
+	list_append(&cpu->credit.queue, &vcpu->sched.link);
+}
+
+static void dequeue_credit(struct scheduler_cpu *cpu, struct vcpu *vcpu)
+{
+	if (cpu->credit.turn == vcpu)
+		cpu->credit.turn = NULL;
+	list_remove(&vcpu->sched.link);
+}
+
+static bool is_starved(const struct vcpu *vcpu, uint64_t now)
+{
+	return now > vcpu->sched.since && now - vcpu->sched.since > ticks(STARVED_MICROSECONDS);
+}
+
+/* 0 goes before 1, and so on; equals by virtual time, those of one VM as they came. */
+static unsigned rank(const struct scheduler_cpu *cpu, const struct vcpu *vcpu, uint64_t now)
+{
+	if (__atomic_load_n(&vcpu->sched.boosted, __ATOMIC_RELAXED))
+		return 0;
+	if (is_starved(vcpu, now))
+		return 1;
+	if (vcpu == cpu->credit.turn && cpu->credit.turn_left && !vcpu->sched.credit.yielded)
+		return 2;
+	return vcpu->sched.credit.yielded ? 4 : 3;
+}
+
+static struct vcpu *find_best(struct scheduler_cpu *cpu, uint64_t now, unsigned *best_rank)
+{
+	struct vcpu *best = NULL, *behind = NULL;
+
+	*best_rank = UINT32_MAX;
+	list_for_each(link, &cpu->credit.queue) {
+		struct vcpu *vcpu = list_entry(link, struct vcpu, sched.link);
+		unsigned vcpu_rank = rank(cpu, vcpu, now);
+		if (!may_run(vcpu, now))
+			continue;
+		if (!behind || (int64_t)(virtual_time(vcpu) - virtual_time(behind)) < 0)
+			behind = vcpu;
+		if (vcpu_rank < *best_rank || (vcpu_rank == *best_rank && (int64_t)(virtual_time(vcpu) - virtual_time(best)) < 0)) {
+			best = vcpu;
+			*best_rank = vcpu_rank;
+		}
+	}
+	/* Somebody's slice ends early if another VM is far behind, as one that had to wait because of its cap. */
+	if (*best_rank == 2 && (int64_t)(virtual_time(best) - virtual_time(behind)) > 2 * virtual_slice()) {
+		*best_rank = 3;
+		best = behind;
+	}
+	return best;
+}
+
+/* How long the chosen one may run when others wait. */
+static uint64_t turn_of(struct scheduler_cpu *cpu, struct vcpu *vcpu, unsigned vcpu_rank, bool spinner_waits)
+{
+	if (vcpu_rank == 0)
+		return vcpu->sched.credit.boost_left;
+	if (vcpu_rank == 1)
+		return ticks(STARVED_TURN_MICROSECONDS);
+	if (vcpu_rank == 2)
+		return cpu->credit.turn_left;
+	cpu->credit.turn = vcpu;
+	cpu->credit.turn_left = ticks(spinner_waits ? YIELD_MICROSECONDS : SLICE_MICROSECONDS);
+	return cpu->credit.turn_left;
+}
+
+static bool somebody_waits(struct scheduler_cpu *cpu, uint64_t now, bool *spinner)
+{
+	bool waits = false;
+
+	*spinner = false;
+	list_for_each(link, &cpu->credit.queue) {
+		struct vcpu *vcpu = list_entry(link, struct vcpu, sched.link);
+		waits = waits || may_run(vcpu, now);
+		*spinner = *spinner || vcpu->sched.credit.yielded;
+	}
+	return waits;
+}
+
+static struct vcpu *pick_credit(struct scheduler_cpu *cpu, uint64_t now, uint64_t *until)
+{
+	unsigned best_rank;
+	struct vcpu *vcpu = find_best(cpu, now, &best_rank);
+	bool spinner;
+
+	if (!vcpu)
+		return NULL;
+	list_remove(&vcpu->sched.link);
+	vcpu->sched.credit.yielded = false;
+	bool waits = somebody_waits(cpu, now, &spinner);
+	uint64_t turn = turn_of(cpu, vcpu, best_rank, spinner);
+	if (best_rank > 0)
+		__atomic_store_n(&cpu->credit.clock, virtual_time(vcpu) | 1, __ATOMIC_RELAXED);
+	uint64_t granted = grant(vcpu, now);
+	*until = waits ? now + turn : UINT64_MAX;
+	if (granted != UINT64_MAX)
+		*until = min_u64(*until, now + granted);
+	return vcpu;
+}
+
+/* The next window of a VM that has used up its cap. */
+static uint64_t next_event_credit(struct scheduler_cpu *cpu, uint64_t now)
+{
+	uint64_t next = UINT64_MAX;
+
+	list_for_each(link, &cpu->credit.queue) {
+		struct vcpu *vcpu = list_entry(link, struct vcpu, sched.link);
+		if (!may_run(vcpu, now))
+			next = min_u64(next, __atomic_load_n(&vcpu->vm->sched.cap_window, __ATOMIC_RELAXED) + ticks(CAP_WINDOW_MICROSECONDS));
+	}
+	return next;
+}
+
+static void charge_credit(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_t from, uint64_t to)
+{
+	uint64_t used = to - from;
+
+	__atomic_fetch_add(&vcpu->vm->sched.virtual_time, used * VIRTUAL_SCALE / weight_of(vcpu->vm), __ATOMIC_RELAXED);
+	charge_cap(vcpu, used);
+	if (cpu->credit.turn == vcpu)
+		cpu->credit.turn_left -= min_u64(used, cpu->credit.turn_left);
+	if (!vcpu->sched.boosted)
+		return;
+	vcpu->sched.credit.boost_left -= min_u64(used, vcpu->sched.credit.boost_left);
+	if (!vcpu->sched.credit.boost_left)
+		vcpu->sched.boosted = false;
+}
+
+/* ---- balance ---- */
+
+/* Whether @vcpu, which waits elsewhere, should rather run at @to than all that is there. */
+static bool is_wanted(struct scheduler_cpu *to, const struct vcpu *vcpu, uint64_t now)
+{
+	const struct vcpu *most = to->running;
+
+	if (most && most->sched.policy != &sched_policy_credit)
+		return false;
+	list_for_each(link, &to->credit.queue) {
+		const struct vcpu *other = list_entry(link, struct vcpu, sched.link);
+		if (may_run(other, now) && (!most || (int64_t)(virtual_time(other) - virtual_time(most)) < 0))
+			most = other;
+	}
+	if (!most)
+		return to->queued == 0;
+	/* vCPUs of one VM share its time equally. */
+	if (most->vm == vcpu->vm)
+		return most->sched.since + 2 * ticks(SLICE_MICROSECONDS) < now && vcpu->sched.since + 2 * ticks(SLICE_MICROSECONDS) < now;
+	return (int64_t)(virtual_time(most) - virtual_time(vcpu)) > virtual_slice();
+}
+
+static struct vcpu *steal_credit(struct scheduler_cpu *from, struct scheduler_cpu *to, uint64_t now)
+{
+	struct vcpu *best = NULL;
+
+	if (to->pinned.owner)
+		return NULL;
+	list_for_each(link, &from->credit.queue) {
+		struct vcpu *vcpu = list_entry(link, struct vcpu, sched.link);
+		if (!scheduler_may_move(from, to, vcpu) || !may_run(vcpu, now) || !is_wanted(to, vcpu, now))
+			continue;
+		if (!best || (int64_t)(virtual_time(vcpu) - virtual_time(best)) < 0)
+			best = vcpu;
+	}
+	return best;
+}
+
+const struct sched_policy sched_policy_credit = {
+	.name = "credit",
+	.precedence = 40,
+	.admit = admit_credit,
+	.leave = leave_credit,
+	.enqueue = enqueue_credit,
+	.dequeue = dequeue_credit,
+	.pick = pick_credit,
+	.next_event = next_event_credit,
+	.charge = charge_credit,
+	.steal = steal_credit,
+};

@@ -15,7 +15,8 @@ Images:
   make                              build/BOOTX64.EFI and build/trivet.elf (also: make all)
   make image CONF=FILE OUT=FILE     a disk image of a configuration and of the files that it names
   make iso CONF=FILE OUT=FILE       a GRUB/Multiboot2 image for legacy BIOS and UEFI
-  make usb CONF=FILE DEV=/dev/sdX   writes the image to a stick, after asking
+                                    both also: EXTRA="MORE.conf ..." for the shell's create
+  make usb CONF=FILE DEV=/dev/sdX   writes the image to a stick, after asking; FORCE=1: also to a disk that is in use or built in
 Tests, one by one:
   make check                        layers, rules of the code, headers, images, dependencies; both compilers
   make unit [TEST=NAME]             unit tests on this machine by gcc and clang, with ASan and UBSan; coverage

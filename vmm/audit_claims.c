@@ -1,10 +1,10 @@
 #include "arch/x86/cpu/gdt.h"
 #include "arch/x86/cpu/stack.h"
+#include "arch/x86/long_work.h"
 #include "arch/x86/mm/host_paging.h"
 #include "arch/x86/mm/page_table_walk.h"
 #include "arch/x86/pcpu.h"
 #include "arch/x86/physmap.h"
-#include "drivers/serial/uart16550.h"
 #include "vmm/audit_internal.h"
 #include "vmm/vm.h"
 
@@ -21,9 +21,7 @@ static void claim(struct visitor *visitor, hpa_t page, uint64_t bytes)
 	visitor->claim.page = page;
 	visitor->claim.bytes = align_up(bytes, PAGE_SIZE);
 	visitor->visit(visitor->context, &visitor->claim);
-	/* A large machine takes longer than the receiver can wait. */
-	uart16550_collect();
-	pcpu_note_progress();
+	long_work_step();
 }
 
 static void claim_table(hpa_t page, void *context)

@@ -1,5 +1,6 @@
 #include "vmm/console_mux.h"
 
+#include "arch/x86/clock.h"
 #include "arch/x86/log.h"
 #include "arch/x86/spinlock.h"
 #include "lib/fmt.h"
@@ -10,6 +11,7 @@
 #define CHUNK_SIZE 256u        /* moved at a time */
 #define PROMPT_EXPANSION 24u   /* bytes sent around the prompt to draw it */
 #define TYPED_SIZE 4096u       /* a power of two */
+#define OUTPUT_PAUSE_NANOSECONDS 2000000u
 #define INPUT_BUDGET 256u      /* bytes per poll, so that guests get their turn */
 
 static const char erase_line[] = "\r\033[K";
@@ -27,6 +29,7 @@ static struct {
 	void (*attached_changed)(bool attached);
 	struct vm *attached;
 	uint32_t typed_head, typed_tail;
+	uint64_t next_poll;        /* host TSC; read by others */
 	uint8_t typed[TYPED_SIZE]; /* for the attached VM, while its ring is full */
 } mux;
 
@@ -150,17 +153,24 @@ static void write_guest_bytes(const uint8_t *bytes, size_t size)
 /* How many bytes of output may be taken without waiting for the line. */
 static size_t output_room(const struct vm *vm)
 {
+	size_t room;
+
 	if (mux.port == NULL)
 		return CHUNK_SIZE;
+	room = mux.port->room();
+	if (room < mux.port->burst)
+		return 0;
 	if (vm == mux.attached)
-		return min_u64(mux.port->room(), CHUNK_SIZE);
+		return min_u64(room, CHUNK_SIZE);
 	/* Every line may take the prompt away and draw it again. */
-	return min_u64(mux.port->room() / (GUEST_LINE_EXPANSION + mux.prompt_size + PROMPT_EXPANSION), CHUNK_SIZE);
+	return min_u64(room / (GUEST_LINE_EXPANSION + mux.prompt_size + PROMPT_EXPANSION), CHUNK_SIZE);
 }
 
+/* The time that it takes is the VM's: it pays for its own lines. */
 static bool move_output(struct vm *vm, size_t room)
 {
 	uint8_t buffer[CHUNK_SIZE];
+	uint64_t begin = clock_now();
 	size_t taken;
 
 	if (room == 0 || !vm_console_has_output(&vm->console))
@@ -170,6 +180,7 @@ static bool move_output(struct vm *vm, size_t room)
 		write_guest_bytes(buffer, taken);
 	else
 		guest_line_add(vm->id, vm->config->name, buffer, taken);
+	__atomic_fetch_add(&vm->sched.service_ticks, clock_now() - begin, __ATOMIC_RELAXED);
 	return taken != 0;
 }
 
@@ -202,10 +213,27 @@ static void finish_stopped(struct vm *vm)
 		console_mux_detach();
 }
 
+bool console_mux_has_output(void)
+{
+	for (uint32_t i = 0; i < vm_list_count; i++) {
+		if (vm_console_has_output(&vm_list[i]->console))
+			return true;
+	}
+	return false;
+}
+
+uint64_t console_mux_next_poll(void)
+{
+	return __atomic_load_n(&mux.next_poll, __ATOMIC_ACQUIRE);
+}
+
 static bool poll_output(void)
 {
 	bool moved = false;
 
+	/* Before the rings are looked at: what comes later is seen at that time. */
+	if (console_mux_has_output())
+		__atomic_store_n(&mux.next_poll, clock_now() + clock_ticks_from_nanoseconds(OUTPUT_PAUSE_NANOSECONDS), __ATOMIC_RELEASE);
 	for (uint32_t i = 0; i < vm_list_count; i++) {
 		struct vm *vm = vm_list[i];
 
@@ -214,15 +242,6 @@ static bool poll_output(void)
 		finish_stopped(vm);
 	}
 	return moved;
-}
-
-bool console_mux_has_output(void)
-{
-	for (uint32_t i = 0; i < vm_list_count; i++) {
-		if (vm_console_has_output(&vm_list[i]->console))
-			return true;
-	}
-	return false;
 }
 
 /* Hands on what is typed for the attached VM as far as its ring has room. */

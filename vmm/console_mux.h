@@ -24,6 +24,9 @@ struct console_port {
 	/* Text, with '\n' sent as "\r\n"; waits while there is no room. @synchronous: takes no lock (panic). */
 	void (*write)(const char *text, size_t size, bool synchronous);
 	void (*write_raw)(const uint8_t *bytes, size_t size);
+	/* Guests' output waits while there is less room than this [bytes], so that it goes out in bursts: who owns the port calls
+	 * for console_mux_poll() when there is so much again. */
+	size_t burst;
 };
 
 /**
@@ -39,9 +42,14 @@ void console_mux_set_shell(void (*input)(uint8_t byte), void (*attached)(bool at
  * console_mux_poll() - moves what was typed and what guests sent, as much as fits, without waiting. Boot processor,
  * interrupts off, no lock held; runs shell commands.
  * Return: true if something was moved, so that there may be more (call again soon). What waits for room on the line is
- * moved after the next interrupt of the serial line: poll again then.
+ * moved when there is room for a burst: poll again then.
  */
 bool console_mux_poll(void);
+/**
+ * console_mux_next_poll() - host TSC until which guests' output need not be looked for, since there was some just now: so a
+ * guest that sends byte by byte costs little. Whoever polls comes back then. Any CPU.
+ */
+uint64_t console_mux_next_poll(void);
 /** console_mux_has_output() - a guest has sent something that was not shown yet. Cheap, for the idle loop; boot processor. */
 bool console_mux_has_output(void);
 

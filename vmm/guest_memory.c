@@ -1,7 +1,6 @@
 #include "vmm/guest_memory.h"
 
-#include "arch/x86/insn.h"
-#include "arch/x86/pcpu.h"
+#include "arch/x86/long_work.h"
 #include "arch/x86/physmap.h"
 #include "lib/checked.h"
 #include "lib/string.h"
@@ -147,8 +146,7 @@ static uint64_t scrub_piece(struct guest_memory *memory, const struct guest_memo
 	if (page_table_lookup(&memory->nested, address, &leaf) != STATUS_OK)
 		return slot->length - offset;
 	limit = min_u64(limit, min_u64(slot->length - offset, leaf.page_size - address % leaf.page_size));
-	insn_rep_stosq(physmap_pointer(leaf.output), 0, limit / sizeof(uint64_t));
-	pcpu_note_progress();
+	long_work_zero(physmap_pointer(leaf.output), limit);
 	return limit;
 }
 
@@ -253,6 +251,8 @@ enum status guest_memory_write(const struct guest_memory *memory, gpa_t address,
 		if (destination == NULL)
 			return STATUS_OUT_OF_RANGE;
 		memcpy(destination, (const char *)buffer + done, piece);
+		if (length > PAGE_SIZE)
+			long_work_step();
 	}
 	return STATUS_OK;
 }
@@ -267,6 +267,8 @@ enum status guest_memory_fill(const struct guest_memory *memory, gpa_t address, 
 		if (destination == NULL)
 			return STATUS_OUT_OF_RANGE;
 		memset(destination, byte, piece);
+		if (length > PAGE_SIZE)
+			long_work_step();
 	}
 	return STATUS_OK;
 }

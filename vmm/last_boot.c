@@ -3,7 +3,9 @@
 #include "arch/x86/log.h"
 #include "arch/x86/physmap.h"
 #include "boot/boot_info_build.h"
+#include "lib/fmt.h"
 #include "lib/string.h"
+#include "vmm/report.h"
 
 #define MAGIC 0x746f6f427473614cull /* "LastBoot" */
 #define VERSION 1u
@@ -13,6 +15,7 @@
 #define FIRST_PLACE (96 * MIB)
 #define PLACE_STEP (32 * MIB)
 #define PLACE_COUNT 24u
+#define VALUE_SIZE 32u
 #define SPARE_REGIONS 8u /* claiming two areas splits regions; a list that overflows is useless */
 
 /* Of this boot; NULL: none. */
@@ -22,11 +25,12 @@ static const struct last_boot_half *previous;
 
 static uint64_t sum_header(const struct last_boot_header *header)
 {
+	const size_t sum_place = offsetof(struct last_boot_header, sum);
 	const uint8_t *bytes = (const uint8_t *)header;
 	uint64_t sum = 0x6a09e667f3bcc908ull;
 
 	for (size_t i = 0; i < sizeof(*header); i++) {
-		bool is_sum = i >= offsetof(struct last_boot_header, sum) && i < offsetof(struct last_boot_header, sum) + sizeof(header->sum);
+		bool is_sum = i - sum_place < sizeof(header->sum);
 
 		sum = (sum ^ (is_sum ? 0 : bytes[i])) * 0x100000001b3ull;
 	}
@@ -155,3 +159,20 @@ bool last_boot_give_recorder(const struct exit_recorder *recorder)
 	seal_header();
 	return true;
 }
+
+static void report(report_print print)
+{
+	char value[VALUE_SIZE];
+
+	if (current == NULL) {
+		report_row(print, "log and exits", "no", "no RAM is free where they would survive: `dmesg --last-boot` shows nothing");
+		return;
+	}
+	fmt_print(value, sizeof(value), "%u KiB at 0x%llx", (unsigned)(sizeof(struct last_boot_area) / KIB),
+		  (unsigned long long)align_down(physmap_address(current).value, PLACE_STEP));
+	report_row(print, "log and exits", value, "");
+	report_row(print, "of the last boot", previous != NULL ? "yes" : "nothing", "");
+}
+
+static const struct report_provider last_boot_provider = {"Kept over a warm reset", 35, report};
+REPORT_PROVIDER(last_boot_provider);

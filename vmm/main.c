@@ -4,11 +4,13 @@
 #include "vmm/main.h"
 
 #include "arch/x86/acpi/acpi.h"
+#include "arch/x86/clock.h"
 #include "arch/x86/cpu/ap_startup.h"
 #include "arch/x86/cpu/cpu.h"
 #include "arch/x86/irq/interrupt.h"
 #include "arch/x86/irq/ioapic.h"
 #include "arch/x86/log.h"
+#include "arch/x86/long_work.h"
 #include "arch/x86/mm/host_paging.h"
 #include "arch/x86/mm/page_pool.h"
 #include "arch/x86/panic.h"
@@ -71,7 +73,7 @@ static enum status read_configuration(const char **why)
 }
 
 static const struct console_port serial_port = {.read = uart16550_read, .room = uart16550_output_room, .write = uart16550_write,
-						.write_raw = uart16550_write_raw};
+						.write_raw = uart16550_write_raw, .burst = UART16550_OUTPUT_SIZE / 2};
 
 static enum status start_serial(const char **why)
 {
@@ -139,8 +141,9 @@ static enum status start_clock(const char **why)
 static void handle_serial(uint8_t vector)
 {
 	(void)vector;
-	uart16550_interrupt();
-	scheduler_attention();
+	/* What is sent needs no housekeeping until there is room for much. */
+	if (uart16550_interrupt())
+		scheduler_attention();
 }
 
 static void route_serial(void)
@@ -260,12 +263,21 @@ static void when_all_stopped(void)
 		leave(power_reboot, "reboot");
 }
 
+/* A guest sends, on any CPU. */
+static void handle_guest_output(void)
+{
+	if (clock_now() >= console_mux_next_poll())
+		scheduler_attention();
+}
+
 /* What the boot processor does beside running vCPUs. */
 static bool housekeeping(void)
 {
 	static bool any_alive;
 	bool had_alive = any_alive, more = console_mux_poll();
 
+	if (clock_now() < console_mux_next_poll())
+		scheduler_attention_at(console_mux_next_poll());
 	more = vm_life_work() || more;
 	any_alive = vm_life_count_alive() != 0;
 	if (had_alive && !any_alive)
@@ -281,10 +293,12 @@ static enum status start_shell(const char **why)
 	for (uint32_t i = 0; i < pcpu_count(); i++)
 		online += pcpu_get(i)->online;
 	scheduler_set_housekeeping(housekeeping);
+	uart16550_set_room_hook(scheduler_attention);
+	long_work_set_hook(uart16550_collect);
 	panic_set_reboot(config.host.panic_reboot, power_reboot);
 	machine_check_blame_init();
 	watchdog_start();
-	vm_console_set_output_hook(scheduler_attention);
+	vm_console_set_output_hook(handle_guest_output);
 	log_info("trivet %s: up, %u CPUs, %llu MiB", TRIVET_VERSION, online, (unsigned long long)(page_pool_total_bytes() / MIB));
 	shell_start();
 	return STATUS_OK;

@@ -23,6 +23,7 @@ struct vcpu_sched {
 	uint64_t looks_since; /* begin of the time in which looks_in_vain counts */
 	uint32_t looks_in_vain;
 	bool waits_for_sipi;  /* since INIT no start-up IPI was carried out */
+	bool deaf;            /* sleeps with interrupts off: only NMI and INIT end its HLT */
 	bool halted;          /* VCPU_PAUSED in its HLT */
 	bool paused;          /* by the user: becomes VCPU_PAUSED instead of running on */
 	bool boosted;         /* credit: woke for an event and goes first */
@@ -37,7 +38,10 @@ struct vcpu_sched {
 			uint64_t debt;           /* used beyond the budget; the next one pays for it [TSC ticks] */
 			uint64_t missed;         /* periods that ended while it was runnable with budget left */
 		} rt;
-		struct { uint64_t late_max; } cyclic; /* latest begin of a window so far [TSC ticks behind its time] */
+		struct {
+			uint64_t due;      /* host TSC at which the window begins whose first run is not measured yet; 0: none */
+			uint64_t late_max; /* latest begin of a window so far [TSC ticks behind its time] */
+		} cyclic;
 	};
 };
 
@@ -46,4 +50,5 @@ struct vm_sched {
 	uint64_t virtual_time; /* credit: time used, divided by weight; atomic */
 	uint64_t cap_window;   /* credit: begin of the window in which cap_used counts; atomic */
 	uint64_t cap_used;     /* [TSC ticks], atomic */
+	uint64_t service_ticks; /* that the boot processor spent on its output and the like, not charged yet; atomic, anyone adds */
 };

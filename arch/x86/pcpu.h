@@ -37,7 +37,7 @@ uint32_t pcpu_count(void);
 /** pcpu_add() - a new block for the processor with @apic_id, zeroed, offline. NULL when PCPU_MAX are taken or @apic_id has
  * a block. Boot only; the first one added is the boot processor. */
 struct pcpu *pcpu_add(uint32_t apic_id, uint32_t acpi_id);
-/** pcpu_note_progress() - tells the watchdog that long work of this CPU gets on. */
+/** pcpu_note_progress() - tells the watchdog that long work of this CPU gets on; see long_work.h. */
 static inline void pcpu_note_progress(void) { pcpu_current()->progress++; }
 /** pcpu_set_current() - loads GS so that pcpu_current() answers @pcpu on this CPU. */
 void pcpu_set_current(struct pcpu *pcpu);

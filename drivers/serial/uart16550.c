@@ -360,9 +360,9 @@ void uart16550_flush(void)
 
 void uart16550_collect(void)
 {
-	if (!uart.available)
+	/* Who has the lock for long waits for the transmitter, and collects as well. */
+	if (!uart.available || !spinlock_try_lock(&uart.lock))
 		return;
-	spinlock_lock(&uart.lock);
 	collect_input();
 	spinlock_unlock(&uart.lock);
 }

@@ -56,8 +56,11 @@ size_t uart16550_output_room(void);
 /** uart16550_flush() - sends all that waits, by polling; for the way to power-off and reset. */
 void uart16550_flush(void);
 
-/** uart16550_collect() - takes what was received into the ring: for work of more than a millisecond with interrupts off, in which
- * the receiver would overrun. Any CPU, interrupts off. */
+/**
+ * uart16550_collect() - takes what was received into the ring, in the midst of work with interrupts off, in which the receiver
+ * would overrun: the hook of long_work.h. Any CPU, any lock held; waits for nobody.
+ */
 void uart16550_collect(void);
+
 /** uart16550_read() - the oldest byte received, from the ring or (without interrupts) the UART; false: none. */
 must_check bool uart16550_read(uint8_t *byte);

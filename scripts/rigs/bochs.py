@@ -43,6 +43,8 @@ class Bochs:
         loader = libraries / "ld-linux-x86-64.so.2"
         if not (self.root / ".complete").exists():
             raise RigError("Bochs has not been fetched; run scripts/setup")
+        if self.machine.medium == "usb":
+            raise RigError("--as usb works on the QEMU rigs only")
         config = self.work_dir / "bochsrc"
         config.write_text("\n".join(self._config()) + "\n", encoding="utf-8")
         return [
@@ -110,7 +112,7 @@ class Bochs:
 
     def _disks(self):
         m = self.machine
-        if m.cdrom:
+        if m.medium == "cdrom":
             yield f"ata0-master: type=cdrom, path={m.image.resolve()}, status=inserted"
             yield "boot: cdrom"
         else:

@@ -22,7 +22,7 @@ class Machine:
     """One machine to start, as the command line described it."""
 
     image: Path
-    cdrom: bool
+    medium: str  # disk, cdrom or usb
     cpus: int = 1
     memory_mib: int = 1024
     model: str = ""

@@ -77,8 +77,11 @@ class Qemu:
 
     def _disk(self):
         file = str(self.machine.image.resolve()).replace(",", ",,")
-        if self.machine.cdrom:
+        if self.machine.medium == "cdrom":
             return ["-drive", f"if=ide,media=cdrom,format=raw,readonly=on,file={file}"]
+        if self.machine.medium == "usb":
+            return ["-device", "qemu-xhci", "-drive", f"if=none,id=stick,format=raw,snapshot=on,file={file}",
+                    "-device", "usb-storage,drive=stick,removable=on"]
         return ["-drive", f"if=ide,format=raw,snapshot=on,file={file}"]
 
     def started(self):

@@ -20,7 +20,7 @@ const char guest_name[] = "smp_messages";
 #define NOBODY 0x77u
 
 static volatile uint32_t counts[256][SMP_MAX];
-static volatile uint32_t alive, set_up, hops;
+static volatile uint32_t alive, set_up, hops, nmi_again, nested_nmis;
 static volatile uint32_t wanted_ldr[SMP_MAX], wanted_dfr, wanted_tpr[SMP_MAX];
 static bool x2apic;
 static unsigned processors;
@@ -32,9 +32,16 @@ static void on_ipi(struct guest_frame *frame)
 	apic_end_of_interrupt();
 }
 
+/* A second one that comes while the first is handled waits for its end. */
 static void on_nmi(struct guest_frame *frame)
 {
-	__atomic_fetch_add(&counts[frame->vector][smp_self()], 1, __ATOMIC_SEQ_CST);
+	uint32_t before = __atomic_fetch_add(&counts[frame->vector][smp_self()], 1, __ATOMIC_SEQ_CST);
+
+	if (__atomic_exchange_n(&nmi_again, 0, __ATOMIC_SEQ_CST) == 0)
+		return;
+	apic_send(SMP_DELIVER_NMI | SMP_ASSERT, smp_self());
+	if (counts[frame->vector][smp_self()] != before + 1)
+		__atomic_fetch_add(&nested_nmis, 1, __ATOMIC_SEQ_CST);
 }
 
 /* Each processor sends it on to the next. */
@@ -127,6 +134,13 @@ static void test_nmi(void)
 	}
 	apic_send(SMP_DELIVER_NMI | SMP_ASSERT | SMP_TO_OTHERS, 0);
 	expect("NMI to others", NMI, others);
+	for (unsigned i = 0; i < 2; i++) {
+		nmi_again = 1;
+		apic_send(SMP_DELIVER_NMI | SMP_ASSERT, i);
+		guest_check(smp_wait(&counts[NMI][i], 2) && nested_nmis == 0, "%s: an NMI sent by the handler of one: processor %u got %u, nested %u",
+			    mode, i, counts[NMI][i], nested_nmis);
+		counts[NMI][i] = 0;
+	}
 }
 
 static void test_logical(void)
@@ -199,6 +213,34 @@ static void test_token(void)
 	guest_print("smp_messages: %s: %llu ticks from processor to processor\n", mode, (unsigned long long)((rdtsc() - start) / TOKEN_HOPS));
 }
 
+/* In xAPIC mode still, while the first processor is in x2APIC mode. */
+static void mixed_processor(unsigned index)
+{
+	(void)index;
+	mmio_write(LOCAL_APIC + APIC_SVR, 0x1ff);
+	__atomic_fetch_add(&alive, 1, __ATOMIC_SEQ_CST);
+	while (!(mmio_read(LOCAL_APIC + APIC_IRR + IPI_VECTOR / 32 * 16) >> IPI_VECTOR % 32 & 1))
+		__asm__ volatile("pause");
+	mmio_write(LOCAL_APIC + APIC_ICR_HIGH, 0);
+	mmio_write(LOCAL_APIC + APIC_ICR_LOW, IPI_VECTOR);
+}
+
+static void test_mixed_modes(void)
+{
+	uint64_t start;
+
+	mode = "mixed";
+	alive = 0;
+	apic_enable(true);
+	smp_start_processor(1, mixed_processor);
+	guest_check(smp_wait(&alive, 1), "mixed: the processor in xAPIC mode does not start");
+	apic_send(IPI_VECTOR, 1);
+	for (start = rdtsc(); counts[IPI_VECTOR][0] == 0 && rdtsc() - start < tsc_hertz() / 2;)
+		interrupts_window();
+	guest_check(counts[IPI_VECTOR][0] == 1, "mixed: %u answers from the processor in xAPIC mode", counts[IPI_VECTOR][0]);
+	counts[IPI_VECTOR][0] = 0;
+}
+
 static void test_mode(bool in_x2apic)
 {
 	x2apic = in_x2apic;
@@ -226,5 +268,6 @@ void guest_main(void)
 	guest_handle(SETUP_VECTOR, on_set_up);
 	guest_handle(NMI, on_nmi);
 	test_mode(false);
+	test_mixed_modes();
 	test_mode(true);
 }

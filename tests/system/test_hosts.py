@@ -1,9 +1,10 @@
 """Machines of all sorts: two processors, without VMX, without EPT."""
 
 import re
+import subprocess
 
 import pytest
-from machine import TEST_GUESTS, Machine, make_medium
+from machine import SCRIPTS, TEST_GUESTS, Machine, make_medium
 
 CONFIGURATION = """\
 [host]
@@ -76,6 +77,54 @@ def test_many_processors_on_qemu(image):
         assert len(re.findall(r"^ *\d+ +\d+ +online", machine.command("cpu"), re.M)) == 8
 
 
+MORE = """\
+[vm second]
+memory = 16M
+boot = multiboot
+kernel = guests/exit_code.elf
+ramdisk = guests/hello.elf
+testdev = yes
+autostart = no
+"""
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory):
+    """A disk image and an ISO with one more configuration."""
+    folder = tmp_path_factory.mktemp("media")
+    (folder / "guests").mkdir()
+    for name in ("hello.elf", "exit_code.elf"):
+        (folder / "guests" / name).write_bytes((TEST_GUESTS / name).read_bytes())
+    (folder / "first.conf").write_text(CONFIGURATION)
+    (folder / "more.conf").write_text(MORE)
+    made = {}
+    for program, name in (("mkimage", "disk.img"), ("mkiso", "disk.iso")):
+        made[name] = folder / name
+        subprocess.run([SCRIPTS / program, "--extra", folder / "more.conf", folder / "first.conf", made[name]], check=True)
+    return made
+
+
+@pytest.mark.parametrize("rig, name", [("bochs", "disk.img"), ("bochs-bios", "disk.iso")])
+def test_a_vm_is_created_from_one_more_configuration(media, rig, name):
+    """Both loaders find it on the medium, and the files that it alone names."""
+    with Machine(media[name], rig=rig) as machine:
+        machine.wait_up()
+        assert machine.wait_stopped("hello") == "exit 1"
+        assert "vm second" not in machine.text and "warning: loader" not in machine.text
+        machine.send("create more.conf\r")
+        assert machine.wait_stopped("second").startswith("exit "), machine.tail()
+
+
+@pytest.mark.parametrize("name", ["disk.img", "disk.iso"])
+def test_a_usb_stick_boots(media, name):
+    """UEFI finds the loader on the only disk, a stick on xHCI: ours, and GRUB on the hybrid ISO."""
+    with Machine(media[name], "--as", "usb", rig="qemu") as machine:
+        machine.wait_up()
+        assert "not found on the boot medium" not in machine.text
+        machine.send("poweroff\r")
+        assert machine.wait_end() == 0, machine.tail()
+
+
 def test_the_machine_restarts(image):
     with Machine(image, rig="qemu") as machine:
         machine.wait_up()
@@ -84,7 +133,7 @@ def test_the_machine_restarts(image):
 
 
 def test_the_lines_that_scripts_rely_on(image):
-    """INTERFACE.md's fixed lines, to the letter."""
+    """To the letter."""
     with Machine(image) as machine:
         machine.wait_up()
         machine.wait_stopped("hello")

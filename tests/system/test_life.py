@@ -30,6 +30,13 @@ def wait_line(machine, pattern, number, timeout=60):
         machine.expect(r"\n", timeout)
 
 
+def wait_gone(machine, name):
+    for _ in range(50):
+        if machine.command("list").find("destroying") < 0:
+            break
+    assert state(machine, name).startswith("off (")
+
+
 # ---- Linux ----
 
 
@@ -98,14 +105,11 @@ def test_the_power_button_turns_a_guest_off(linux):
     wait_line(linux, r"\(linux\) BusyBox .* built-in shell", 3, 260)
     linux.command("shutdown linux")
     wait_line(linux, r"vm linux: stopped \(poweroff\)", 1)
-    wait_line(linux, "free memory", 1)
+    wait_gone(linux, "linux")
     assert state(linux, "linux") == "off (poweroff)"
 
 
 def test_nothing_is_left_of_it(linux):
-    for _ in range(50):
-        if free_memory(linux) == linux.free:
-            break
     assert free_memory(linux) == linux.free
     linux.command("create linux")
     linux.command("destroy linux")
@@ -139,13 +143,6 @@ def small(tmp_path_factory):
         machine.wait_up()
         machine.free = free_memory(machine)
         yield machine
-
-
-def wait_gone(machine, name):
-    for _ in range(50):
-        if machine.command("list").find("destroying") < 0:
-            break
-    assert state(machine, name).startswith("off (")
 
 
 def test_a_hundred_lives_leave_nothing_behind(small):

@@ -190,7 +190,7 @@ def wait_for(condition, seconds=10):
 
 @pytest.mark.parametrize("arguments", [
     [], ["--rig", "none", "x.img"], ["missing.img"], ["--until", "(", os.devnull], ["--cpus", "0", os.devnull],
-    ["--memory", "much", os.devnull], [os.devnull],
+    ["--memory", "much", os.devnull], [os.devnull], ["--rig", "bochs", "--as", "usb", __file__],
 ])
 def test_bad_use_is_status_2(arguments):
     result = emu(*arguments)

@@ -37,6 +37,7 @@ static struct vm_config fixture_configs[VMS];
 static struct vcpu fixture_vcpus[VMS][2];
 static char why[SCHED_REFUSAL_SIZE];
 static uint64_t fixture_exit_length; /* a vCPU that must leave does so up to that much later */
+static uint64_t fixture_switch_length; /* from a decision to the guest's first instruction */
 static uint32_t fixture_random = 1;
 
 static inline uint32_t random_below(uint32_t limit)
@@ -54,7 +55,7 @@ static inline void fixture_start(uint64_t hz)
 	fake_pcpu_reset();
 	clock_set_frequency(hz);
 	fake_tsc = 1000 * MILLISECOND;
-	fixture_exit_length = 0;
+	fixture_exit_length = fixture_switch_length = 0;
 	for (uint32_t i = 0; i < CPUS; i++) {
 		if (i > 0)
 			assert_non_null(pcpu_add(i, i));
@@ -122,6 +123,7 @@ static inline struct vcpu *pick(struct scheduler_cpu *cpu, uint64_t now, uint64_
 	struct vcpu *vcpu = NULL;
 
 	*end = UINT64_MAX;
+	cpu->enter_at = 0;
 	for (unsigned i = 0; i < array_count(order) && !vcpu; i++) {
 		uint64_t until = UINT64_MAX;
 		vcpu = order[i]->pick(cpu, now, &until);
@@ -182,20 +184,23 @@ typedef void (*simulate_note)(const struct vcpu *vcpu, uint64_t from, uint64_t t
 static inline uint64_t simulate(struct scheduler_cpu *cpu, struct task *tasks, unsigned count, uint64_t now, uint64_t stop, simulate_note note)
 {
 	while (now < stop) {
-		uint64_t wake = wake_tasks(tasks, count, now), end, to;
+		uint64_t wake = wake_tasks(tasks, count, now), from, end, to;
 		struct vcpu *vcpu = pick(cpu, now, &end);
 		struct task *task = tasks;
 
-		end = min_u64(min_u64(end, wake), stop);
+		from = vcpu ? max_u64(now + fixture_switch_length, cpu->enter_at) : now;
+		end = max_u64(min_u64(min_u64(end, wake), stop), from);
 		to = end + (fixture_exit_length ? random_below((uint32_t)fixture_exit_length) : 0);
 		while (vcpu && task->vcpu != vcpu)
 			task++;
-		if (vcpu && task->left < to - now)
-			to = now + task->left;
+		if (vcpu && task->left < to - from)
+			to = from + task->left;
 		if (vcpu)
-			run_task(cpu, task, now, to);
-		if (note)
-			note(vcpu, now, to);
+			run_task(cpu, task, from, to);
+		if (note && from > now)
+			note(NULL, now, from);
+		if (note && to > from)
+			note(vcpu, from, to);
 		now = to;
 	}
 	return now;

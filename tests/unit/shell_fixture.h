@@ -61,7 +61,7 @@ static void terminal_write_raw(const uint8_t *bytes, size_t size)
 	terminal_put((const char *)bytes, size);
 }
 
-static const struct console_port terminal_port = {terminal_read, terminal_get_room, terminal_write, terminal_write_raw};
+static const struct console_port terminal_port = {terminal_read, terminal_get_room, terminal_write, terminal_write_raw, 0};
 
 /* The log, without its ring. */
 static struct log_sink *fixture_sink;

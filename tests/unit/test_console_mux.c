@@ -133,6 +133,27 @@ static void waits_for_room(void **state)
 	terminal_got("(web) text\n");
 }
 
+/* With little room nothing is taken, so that there is no work for a few bytes each time. */
+static void output_goes_in_bursts(void **state)
+{
+	static struct console_port port;
+
+	(void)state;
+	port = terminal_port;
+	port.burst = 4096;
+	fixture_sink = NULL;
+	console_mux_init(&port);
+	terminal_room = 4095;
+	guest_says(0, "text\n");
+	assert_false(console_mux_poll());
+	assert_true(console_mux_has_output());
+	terminal_room = 4096;
+	poll_all();
+	terminal_got("(web) text\n");
+	assert_true(fixture_vms[0].sched.service_ticks != 0);
+	assert_int_equal(fixture_vms[1].sched.service_ticks, 0);
+}
+
 static void input_goes_to_the_shell(void **state)
 {
 	(void)state;
@@ -275,6 +296,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(leaves_out_terminal_sequences, setup, teardown),
 		cmocka_unit_test_setup_teardown(last_line_after_the_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(waits_for_room, setup, teardown),
+		cmocka_unit_test_setup_teardown(output_goes_in_bursts, setup, teardown),
 		cmocka_unit_test_setup_teardown(input_goes_to_the_shell, setup, teardown),
 		cmocka_unit_test_setup_teardown(attached_is_raw, setup, teardown),
 		cmocka_unit_test_setup_teardown(log_line_starts_a_line_of_its_own, setup, teardown),

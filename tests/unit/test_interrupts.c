@@ -25,14 +25,30 @@ static bool panicking;
 static uint32_t ipi_target, ipi_vector;
 static enum status ipi_status;
 static jmp_buf halted;
+static uint32_t deaf_cpu; /* hears NMIs only; 0: none */
+static unsigned stop_ipis, stop_nmis;
 char boot_stack_guard[PAGE_SIZE], boot_stack_top[1];
 
 void lapic_end_of_interrupt(void) { eoi_count++; }
 bool panic_is_active(void) { return panicking; }
 void panic_halt(void) { longjmp(halted, 1); }
 
+/* On CPU @index, which hears what was sent to it. */
+static void stop_cpu(uint32_t index)
+{
+	pcpu_set_current(pcpu_get(index));
+	if (setjmp(halted) == 0)
+		ipi_stop_self();
+	pcpu_set_current(pcpu_get(0));
+}
+
 enum status lapic_send_ipi(uint32_t apic_id, uint8_t vector)
 {
+	if (ipi_is_stopping()) {
+		stop_ipis++;
+		if (apic_id != deaf_cpu)
+			stop_cpu(apic_id);
+	}
 	ipi_target = apic_id;
 	ipi_vector = vector;
 	return ipi_status;
@@ -40,7 +56,8 @@ enum status lapic_send_ipi(uint32_t apic_id, uint8_t vector)
 
 enum status lapic_send_nmi(uint32_t apic_id)
 {
-	(void)apic_id;
+	stop_nmis++;
+	stop_cpu(apic_id);
 	return STATUS_OK;
 }
 
@@ -293,6 +310,22 @@ static void test_nmi(void **state)
 	}
 }
 
+static void test_other_cpus_are_stopped(void **state)
+{
+	(void)state;
+	for (uint32_t id = 1; id < 5; id++)
+		pcpu_add(id, id)->online = id != 4;
+	deaf_cpu = 2;
+	fake_tsc_step = 1000000;
+	ipi_stop_others();
+	/* Politely first; only the one that did not answer by NMI; one that is offline not at all. */
+	assert_int_equal(stop_ipis, 3);
+	assert_int_equal(stop_nmis, 1);
+	ipi_stop_others();
+	assert_int_equal(stop_ipis, 3);
+	assert_int_equal(stop_nmis, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -307,6 +340,8 @@ int main(void)
 		cmocka_unit_test_setup(test_exception_panics, set_up),
 		cmocka_unit_test_setup(test_descriptions, set_up),
 		cmocka_unit_test_setup(test_nmi, set_up),
+		/* For good, so it is the last one. */
+		cmocka_unit_test_setup(test_other_cpus_are_stopped, set_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "arch/x86/clock.h"
 #include "arch/x86/log.h"
 #include "fake_cpu.h"
 
@@ -66,6 +67,7 @@ static int set_up(void **state)
 	panic_stage = 0;
 	text[0] = order[0] = '\0';
 	hook_panics = false;
+	panic_set_reboot(0, NULL);
 	return 0;
 }
 
@@ -92,6 +94,64 @@ static void test_panic_in_hook_goes_on_behind_it(void **state)
 	assert_string_equal(order, "srb");
 	assert_non_null(strstr(text, "trivet: panic: outer\n"));
 	assert_non_null(strstr(text, "trivet: panic: while panicking: in a hook\n"));
+	assert_int_equal(fake_halt_count, 1);
+}
+
+static unsigned reboots;
+static uint64_t rebooted_at;
+
+static enum status reboot(void)
+{
+	reboots++;
+	rebooted_at = fake_tsc;
+	return STATUS_TIMEOUT;
+}
+
+static void test_the_machine_restarts_in_time(void **state)
+{
+	uint64_t begun = fake_tsc;
+
+	(void)state;
+	clock_set_frequency(1000000);
+	reboots = 0;
+	panic_set_reboot(7, reboot);
+	if (setjmp(halted) == 0)
+		panic("restarts");
+	assert_non_null(strstr(text, "trivet: panic: restarts\n"));
+	assert_non_null(strstr(text, "the machine restarts in 7 seconds\n"));
+	assert_string_equal(order, "srb");
+	assert_int_equal(reboots, 1);
+	assert_in_range(rebooted_at - begun, 7000000, 7100000);
+	assert_int_equal(fake_halt_count, 1); /* it failed, so the CPU stays */
+}
+
+static void test_the_machine_stays(void **state)
+{
+	(void)state;
+	reboots = 0;
+	panic_set_reboot(0, reboot);
+	if (setjmp(halted) == 0)
+		panic("stays");
+	assert_null(strstr(text, "restarts in"));
+	assert_int_equal(reboots, 0);
+}
+
+static enum status reboot_that_panics(void)
+{
+	reboots++;
+	panic("on the way out");
+}
+
+static void test_a_panic_on_the_way_out_ends(void **state)
+{
+	(void)state;
+	clock_set_frequency(1000000);
+	reboots = 0;
+	panic_set_reboot(1, reboot_that_panics);
+	if (setjmp(halted) == 0)
+		panic("first");
+	assert_int_equal(reboots, 1);
+	assert_non_null(strstr(text, "while panicking: on the way out\n"));
 	assert_int_equal(fake_halt_count, 1);
 }
 
@@ -128,6 +188,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_prints_and_halts, set_up),
 		cmocka_unit_test_setup(test_panic_in_hook_goes_on_behind_it, set_up),
+		cmocka_unit_test_setup(test_the_machine_restarts_in_time, set_up),
+		cmocka_unit_test_setup(test_the_machine_stays, set_up),
+		cmocka_unit_test_setup(test_a_panic_on_the_way_out_ends, set_up),
 		cmocka_unit_test_setup(test_other_cpu_stops_silently, set_up),
 		cmocka_unit_test_setup(test_x2apic_ids_tell_cpus_apart, set_up),
 	};

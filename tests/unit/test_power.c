@@ -11,6 +11,7 @@
 
 #include "arch/x86/acpi/acpi.h"
 #include "arch/x86/clock.h"
+#include "arch/x86/irq/ipi.h"
 #include "arch/x86/log.h"
 #include "arch/x86/mm/host_paging.h"
 #include "arch/x86/physmap.h"
@@ -24,6 +25,14 @@ static char trace[4096];            /* the writes, in order */
 static unsigned polls_until_enabled;
 static bool mapping_fails;
 static unsigned log_lines;
+static unsigned stops;              /* of the other CPUs */
+static size_t trace_at_stop;        /* what had been written by then */
+
+void ipi_stop_others(void)
+{
+	stops++;
+	trace_at_stop = strlen(trace);
+}
 
 const struct acpi_info *acpi_get(void) { return &acpi; }
 void clock_delay_microseconds(uint64_t microseconds) { assert_true(microseconds <= 100000); }
@@ -75,6 +84,7 @@ static int set_up(void **state)
 	memset(&acpi, 0, sizeof(acpi));
 	memset(registers, 0, sizeof(registers));
 	trace[0] = '\0';
+	stops = 0;
 	polls_until_enabled = log_lines = 0;
 	mapping_fails = false;
 	acpi.fadt.present = true;
@@ -92,6 +102,8 @@ static void test_off(void **state)
 	assert_int_equal(power_off(), STATUS_TIMEOUT); /* returned: the made-up machine stays on */
 	assert_string_equal(trace, "b000:2=ffff b002:2=0 b004:2=1403 b004:2=3403 ");
 	assert_int_equal(fake_wbinvd_count, 1);
+	assert_int_equal(stops, 1);
+	assert_int_equal(trace_at_stop, 0);
 }
 
 static void test_off_two_blocks(void **state)
@@ -201,6 +213,9 @@ static void test_reboot(void **state)
 	registers[0x64] = 0x02; /* a keyboard controller that is never ready */
 	reboot_up_to_triple_fault();
 	assert_string_equal(trace, "92:1=f cf9:1=2 cf9:1=6 64:1=fe ");
+	assert_int_equal(stops, 1);
+	assert_int_equal(trace_at_stop, 0);
+	assert_int_equal(fake_wbinvd_count, 1);
 }
 
 static void test_reboot_without_register(void **state)

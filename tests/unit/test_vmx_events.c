@@ -112,6 +112,23 @@ static void test_interrupt_window(void **state)
 	assert_int_equal(fake_vmcs_get(VMCS_CONTROL_PRIMARY), before);
 }
 
+/* Who asks whether an NMI can come now and hears no is called when it can. */
+static void test_nmi_window(void **state)
+{
+	uint64_t before = fake_vmcs_get(VMCS_CONTROL_PRIMARY);
+
+	(void)state;
+	assert_true(vmx_nmi_allowed(&fixture_virt));
+	assert_int_equal(fake_vmcs_get(VMCS_CONTROL_PRIMARY), before);
+	fake_vmcs_set(VMCS_GUEST_INTERRUPTIBILITY, INTERRUPTIBILITY_NMI);
+	assert_false(vmx_nmi_allowed(&fixture_virt));
+	assert_int_equal(fake_vmcs_get(VMCS_CONTROL_PRIMARY), before | PRIMARY_NMI_WINDOW);
+	vmx_interrupt_window(&fixture_virt, true);
+	assert_int_equal(fake_vmcs_get(VMCS_CONTROL_PRIMARY), before | PRIMARY_NMI_WINDOW | PRIMARY_INTERRUPT_WINDOW);
+	vmx_interrupt_window(&fixture_virt, false);
+	assert_int_equal(fake_vmcs_get(VMCS_CONTROL_PRIMARY), before);
+}
+
 static void skip_over(uint64_t rip, uint32_t length)
 {
 	const struct vm_exit exit = {.rip = rip, .instruction_length = length};
@@ -211,7 +228,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_exceptions), TEST(test_no_error_code_in_real_mode), TEST(test_double_faults), TEST(test_fault_during_an_interrupt),
-		TEST(test_when_interrupts_are_allowed), TEST(test_interrupt_window), TEST(test_skip), TEST(test_skip_in_long_mode),
+		TEST(test_when_interrupts_are_allowed), TEST(test_interrupt_window), TEST(test_nmi_window), TEST(test_skip), TEST(test_skip_in_long_mode),
 		TEST(test_skip_while_single_stepping), TEST(test_delivery_is_repeated), TEST(test_software_interrupts_keep_their_length),
 		TEST(test_nmi_is_unblocked_for_its_repetition), TEST(test_fault_during_a_repeated_delivery),
 	};

@@ -68,6 +68,7 @@ struct uart {
 	uint8_t errors;            /* LSR_ERRORS, until LSR is read */
 	bool thr_empty_pending;    /* THR became empty, and neither IIR nor THR was touched since */
 	bool line;                 /* level of the interrupt line */
+	uint64_t lost;             /* bytes that the guest sent too fast */
 };
 
 static struct uart *uart_from_device(struct io_device *device)
@@ -160,6 +161,14 @@ static void uart_drain(struct uart *uart)
 	uart->thr_empty_pending = true;
 }
 
+/* A guest that does not look at LSR loses what does not fit, as on the chip; said once, then counted. */
+static void uart_lose(struct uart *uart)
+{
+	if (uart->lost++ == 0)
+		log_warning("vm %s: COM1: the guest does not wait for its transmitter, so some of its output is lost",
+			    uart->device.vm->config->name);
+}
+
 static void uart_transmit(struct uart *uart, uint8_t byte)
 {
 	uart->thr_empty_pending = false;
@@ -168,9 +177,10 @@ static void uart_transmit(struct uart *uart, uint8_t byte)
 		uart->thr_empty_pending = true;
 		return;
 	}
-	/* A guest that does not look at LSR loses what does not fit, as on the chip. */
 	if (uart->transmitter.count < fifo_capacity(uart))
 		fifo_put(&uart->transmitter, byte);
+	else
+		uart_lose(uart);
 	uart_drain(uart);
 }
 
@@ -365,9 +375,9 @@ static void uart_describe(struct io_device *device, void (*print)(const char *fo
 {
 	struct uart *uart = uart_from_device(device);
 
-	print("COM1 at 0x%x: IER 0x%x, IIR 0x%x, LCR 0x%x, MCR 0x%x, %u bytes received, %u to send, line %u %s\n",
+	print("COM1 at 0x%x: IER 0x%x, IIR 0x%x, LCR 0x%x, MCR 0x%x, %u bytes received, %u to send, %llu lost, line %u %s\n",
 	      PLATFORM_UART_PORT, uart->ier, uart_interrupt(uart), uart->lcr, uart->mcr, uart->receiver.count,
-	      uart->transmitter.count, PLATFORM_UART_LINE, uart->line ? "up" : "down");
+	      uart->transmitter.count, (unsigned long long)uart->lost, PLATFORM_UART_LINE, uart->line ? "up" : "down");
 }
 
 extern const struct io_device_class uart_16550_class;

@@ -27,6 +27,7 @@ struct policy_cyclic_cpu {
 	struct list queue;  /* runnable ones, of all owners */
 	uint64_t frame;     /* length of the major frame [TSC ticks]; 0: no frame is in force */
 	uint64_t epoch;     /* host TSC at which a frame began */
+	uint64_t lead;      /* how long before a window its vCPU is taken [TSC ticks] */
 	uint32_t window_count;
 	struct policy_cyclic_window windows[POLICY_CYCLIC_MAX_WINDOWS]; /* in order of start, disjoint */
 };

@@ -13,23 +13,36 @@
 #include "vmm/sched/scheduler_cpu.h"
 #include "vmm/vm.h"
 
-#define SLICE_MICROSECONDS 10000u
-#define BOOST_MICROSECONDS 1000u   /* for each event */
-#define YIELD_MICROSECONDS 1000u   /* the turn of whoever goes before one that spins */
-#define CAP_WINDOW_MICROSECONDS 10000u
-#define CAP_LEAST_MICROSECONDS 50u /* of a cap's rest that is given to one of several vCPUs */
-#define STARVED_MICROSECONDS 200000u /* so long a vCPU waits at most, even if its VM used its share by others */
-#define STARVED_TURN_MICROSECONDS 2000u
-#define LEAD_SLICES 20             /* the most that a VM pays back for when others meet it */
+#define LEAD_SLICES 20 /* the most that a VM pays back for when others meet it */
 
 #define VIRTUAL_SCALE 1024u
 #define DEFAULT_WEIGHT 256u
 
+/* [TSC ticks], set at the first admission. */
+static struct {
+	uint64_t slice;
+	uint64_t boost;      /* for each event */
+	uint64_t yield;      /* the turn of whoever goes before one that spins */
+	uint64_t cap_window;
+	uint64_t cap_least;  /* of a cap's rest that is given to one of several vCPUs */
+	uint64_t starved;    /* so long a vCPU waits at most, even if its VM used its share by others */
+	uint64_t starved_turn;
+	int64_t virtual_slice; /* of a VM with the default weight, in virtual time */
+} lengths;
+
 static struct spinlock cap_lock = SPINLOCK_INITIALIZER; /* protects cap_window and cap_used of all VMs that have a cap */
 
-static uint64_t ticks(uint64_t microseconds)
+static void set_lengths(void)
 {
-	return clock_ticks_from_nanoseconds(microseconds * 1000);
+	const uint64_t microsecond = clock_ticks_from_nanoseconds(1000);
+
+	lengths.slice = 10000 * microsecond;
+	lengths.boost = lengths.yield = 1000 * microsecond;
+	lengths.cap_window = 10000 * microsecond;
+	lengths.cap_least = 50 * microsecond;
+	lengths.starved = 200000 * microsecond;
+	lengths.starved_turn = 2000 * microsecond;
+	lengths.virtual_slice = (int64_t)(lengths.slice * VIRTUAL_SCALE / DEFAULT_WEIGHT);
 }
 
 static uint64_t virtual_time(const struct vcpu *vcpu)
@@ -40,12 +53,6 @@ static uint64_t virtual_time(const struct vcpu *vcpu)
 static void set_virtual_time(struct vcpu *vcpu, uint64_t time)
 {
 	__atomic_store_n(&vcpu->vm->sched.virtual_time, time, __ATOMIC_RELAXED);
-}
-
-/* Of a VM with the default weight. */
-static int64_t virtual_slice(void)
-{
-	return (int64_t)(ticks(SLICE_MICROSECONDS) * VIRTUAL_SCALE / DEFAULT_WEIGHT);
 }
 
 static uint32_t weight_of(const struct vm *vm)
@@ -61,7 +68,8 @@ static enum status admit_credit(struct vcpu *vcpu, uint64_t allowed, uint32_t *p
 {
 	struct scheduler_cpu *best = NULL;
 
-	/* From behind: the boot processor has other work too, and is the last choice among equals. */
+	set_lengths();
+	/* The boot processor has other work too, and is the last choice among equals. */
 	for (uint64_t left = sched_cpus_not_pinned(allowed); left; left &= left - 1) {
 		struct scheduler_cpu *cpu = scheduler_cpu_of(bits_lowest(left));
 		if (!best || cpu->vcpu_count < best->vcpu_count || (best->index == 0 && cpu->vcpu_count == best->vcpu_count))
@@ -92,13 +100,13 @@ static bool has_cap(const struct vm *vm)
 
 static uint64_t cap_allowance(const struct vm *vm)
 {
-	return ticks(CAP_WINDOW_MICROSECONDS) * vm->sched_settings.cap / 100;
+	return lengths.cap_window * vm->sched_settings.cap / 100;
 }
 
 /* Goes on to the window in which @now lies; what was used too much counts in the next ones. */
 static void advance_window_locked(struct vm *vm, uint64_t now)
 {
-	uint64_t length = ticks(CAP_WINDOW_MICROSECONDS), begin = vm->sched.cap_window;
+	uint64_t length = lengths.cap_window, begin = vm->sched.cap_window;
 
 	if (now < begin + length)
 		return;
@@ -131,8 +139,8 @@ static uint64_t grant(struct vcpu *vcpu, uint64_t now)
 		return UINT64_MAX;
 	uint64_t left = cap_left(vm, now);
 	spinlock_lock(&cap_lock);
-	uint64_t part = min_u64(left, max_u64(left / vm->vcpu_count, ticks(CAP_LEAST_MICROSECONDS)));
-	part = min_u64(part, vm->sched.cap_window + ticks(CAP_WINDOW_MICROSECONDS) - now);
+	uint64_t part = min_u64(left, max_u64(left / vm->vcpu_count, lengths.cap_least));
+	part = min_u64(part, vm->sched.cap_window + lengths.cap_window - now);
 	vm->sched.cap_used += part;
 	vcpu->sched.credit.granted = part;
 	spinlock_unlock(&cap_lock);
@@ -213,10 +221,10 @@ static int64_t limit_lead(struct vcpu *vcpu, int64_t lead)
 {
 	int64_t limited = lead;
 
-	if (lead < -virtual_slice() && !others_awake(vcpu))
-		limited = -virtual_slice();
-	if (lead > LEAD_SLICES * virtual_slice())
-		limited = LEAD_SLICES * virtual_slice();
+	if (lead < -lengths.virtual_slice && !others_awake(vcpu))
+		limited = -lengths.virtual_slice;
+	if (lead > LEAD_SLICES * lengths.virtual_slice)
+		limited = LEAD_SLICES * lengths.virtual_slice;
 	if (limited != lead)
 		set_virtual_time(vcpu, virtual_time(vcpu) + (uint64_t)(limited - lead));
 	return limited;
@@ -224,22 +232,36 @@ static int64_t limit_lead(struct vcpu *vcpu, int64_t lead)
 
 /* ---- the queue ---- */
 
-/* One that spins lets vCPUs of its VM go first: one of them may hold what it waits for. */
-static void yield_to_siblings(struct scheduler_cpu *cpu, struct vcpu *vcpu)
+/* The vCPU of the same VM that waits longest for its turn, anywhere; a hint, since others may change it meanwhile. */
+static struct vcpu *find_sibling(const struct vcpu *vcpu)
 {
-	struct vm *vm = vcpu->vm;
+	const struct vm *vm = vcpu->vm;
+	struct vcpu *longest = NULL;
 
-	vcpu->sched.credit.yielded = true;
 	for (uint32_t i = 0; i < vm->vcpu_count; i++) {
 		struct vcpu *sibling = vm->vcpus[i];
-		if (sibling == vcpu || __atomic_load_n(&sibling->state, __ATOMIC_RELAXED) != VCPU_RUNNABLE)
-			continue;
-		/* Of another CPU's vCPU it is a hint, which that CPU looks at when it picks. */
-		sibling->sched.credit.boost_left = ticks(BOOST_MICROSECONDS);
-		__atomic_store_n(&sibling->sched.boosted, true, __ATOMIC_RELAXED);
-		if (sibling->pcpu_index == cpu->index)
-			return;
+		if (sibling != vcpu && __atomic_load_n(&sibling->state, __ATOMIC_RELAXED) == VCPU_RUNNABLE &&
+		    (!longest || sibling->sched.since < longest->sched.since))
+			longest = sibling;
 	}
+	return longest;
+}
+
+/* One that spins lets others of its VM go first, since one of them may hold what it waits for; at the cost of other VMs only
+ * if its own is not ahead. */
+static void yield_to_sibling(struct scheduler_cpu *cpu, struct vcpu *vcpu)
+{
+	struct vcpu *sibling = find_sibling(vcpu);
+	int64_t lead = 0;
+
+	vcpu->sched.boosted = false;
+	vcpu->sched.credit.yielded = true;
+	if (!sibling || __atomic_load_n(&sibling->sched.boosted, __ATOMIC_RELAXED) || (find_lead(cpu, vcpu, &lead) && lead > 0))
+		return;
+	sibling->sched.credit.boost_left = lengths.boost;
+	__atomic_store_n(&sibling->sched.boosted, true, __ATOMIC_RELEASE);
+	if (sibling->pcpu_index != cpu->index)
+		scheduler_wake_cpu(scheduler_cpu_of(sibling->pcpu_index));
 }
 
 static void enqueue_credit(struct scheduler_cpu *cpu, struct vcpu *vcpu, enum sched_enqueue_reason reason, uint64_t now)
@@ -252,10 +274,10 @@ static void enqueue_credit(struct scheduler_cpu *cpu, struct vcpu *vcpu, enum sc
 		if (find_lead(cpu, vcpu, &lead))
 			lead = limit_lead(vcpu, lead);
 		vcpu->sched.boosted = reason == SCHED_WOKEN && lead <= 0;
-		vcpu->sched.credit.boost_left = ticks(BOOST_MICROSECONDS);
+		vcpu->sched.credit.boost_left = lengths.boost;
 	}
 	if (reason == SCHED_YIELDED)
-		yield_to_siblings(cpu, vcpu);
+		yield_to_sibling(cpu, vcpu);
 	list_append(&cpu->credit.queue, &vcpu->sched.link);
 }
 
@@ -268,7 +290,7 @@ static void dequeue_credit(struct scheduler_cpu *cpu, struct vcpu *vcpu)
 
 static bool is_starved(const struct vcpu *vcpu, uint64_t now)
 {
-	return now > vcpu->sched.since && now - vcpu->sched.since > ticks(STARVED_MICROSECONDS);
+	return now > vcpu->sched.since && now - vcpu->sched.since > lengths.starved;
 }
 
 /* 0 goes before 1, and so on; equals by virtual time, those of one VM as they came. */
@@ -301,7 +323,7 @@ static struct vcpu *find_best(struct scheduler_cpu *cpu, uint64_t now, unsigned 
 		}
 	}
 	/* Somebody's slice ends early if another VM is far behind, as one that had to wait because of its cap. */
-	if (*best_rank == 2 && (int64_t)(virtual_time(best) - virtual_time(behind)) > 2 * virtual_slice()) {
+	if (*best_rank == 2 && (int64_t)(virtual_time(best) - virtual_time(behind)) > 2 * lengths.virtual_slice) {
 		*best_rank = 3;
 		best = behind;
 	}
@@ -314,11 +336,11 @@ static uint64_t turn_of(struct scheduler_cpu *cpu, struct vcpu *vcpu, unsigned v
 	if (vcpu_rank == 0)
 		return vcpu->sched.credit.boost_left;
 	if (vcpu_rank == 1)
-		return ticks(STARVED_TURN_MICROSECONDS);
+		return lengths.starved_turn;
 	if (vcpu_rank == 2)
 		return cpu->credit.turn_left;
 	cpu->credit.turn = vcpu;
-	cpu->credit.turn_left = ticks(spinner_waits ? YIELD_MICROSECONDS : SLICE_MICROSECONDS);
+	cpu->credit.turn_left = spinner_waits ? lengths.yield : lengths.slice;
 	return cpu->credit.turn_left;
 }
 
@@ -364,7 +386,7 @@ static uint64_t next_event_credit(struct scheduler_cpu *cpu, uint64_t now)
 	list_for_each(link, &cpu->credit.queue) {
 		struct vcpu *vcpu = list_entry(link, struct vcpu, sched.link);
 		if (!may_run(vcpu, now))
-			next = min_u64(next, __atomic_load_n(&vcpu->vm->sched.cap_window, __ATOMIC_RELAXED) + ticks(CAP_WINDOW_MICROSECONDS));
+			next = min_u64(next, __atomic_load_n(&vcpu->vm->sched.cap_window, __ATOMIC_RELAXED) + lengths.cap_window);
 	}
 	return next;
 }
@@ -372,8 +394,9 @@ static uint64_t next_event_credit(struct scheduler_cpu *cpu, uint64_t now)
 static void charge_credit(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_t from, uint64_t to)
 {
 	uint64_t used = to - from;
+	uint64_t service = __atomic_exchange_n(&vcpu->vm->sched.service_ticks, 0, __ATOMIC_RELAXED);
 
-	__atomic_fetch_add(&vcpu->vm->sched.virtual_time, used * VIRTUAL_SCALE / weight_of(vcpu->vm), __ATOMIC_RELAXED);
+	__atomic_fetch_add(&vcpu->vm->sched.virtual_time, (used + service) * VIRTUAL_SCALE / weight_of(vcpu->vm), __ATOMIC_RELAXED);
 	charge_cap(vcpu, used);
 	if (cpu->credit.turn == vcpu)
 		cpu->credit.turn_left -= min_u64(used, cpu->credit.turn_left);
@@ -399,11 +422,11 @@ static bool is_wanted(struct scheduler_cpu *to, const struct vcpu *vcpu, uint64_
 			most = other;
 	}
 	if (!most)
-		return to->queued == 0;
+		return true;
 	/* vCPUs of one VM share its time equally. */
 	if (most->vm == vcpu->vm)
-		return most->sched.since + 2 * ticks(SLICE_MICROSECONDS) < now && vcpu->sched.since + 2 * ticks(SLICE_MICROSECONDS) < now;
-	return (int64_t)(virtual_time(most) - virtual_time(vcpu)) > virtual_slice();
+		return most->sched.since + 2 * lengths.slice < now && vcpu->sched.since + 2 * lengths.slice < now;
+	return (int64_t)(virtual_time(most) - virtual_time(vcpu)) > lengths.virtual_slice;
 }
 
 static struct vcpu *steal_credit(struct scheduler_cpu *from, struct scheduler_cpu *to, uint64_t now)

@@ -12,11 +12,20 @@
 #include "vmm/sched/scheduler_cpu.h"
 #include "vmm/vm.h"
 
+/* A window's vCPU is taken so long before the window begins, loaded, and let go on time. */
+#define LEAD_MICROSECONDS 10u
+#define LEAD_TICKS 3000u /* on slow machines: what a switch costs in the worst case */
+
 static uint64_t common_epoch; /* host TSC; 0: no VM was admitted yet; boot processor */
 
 static uint64_t ticks_from_microseconds(uint64_t microseconds)
 {
 	return clock_ticks_from_nanoseconds(microseconds * 1000);
+}
+
+static uint64_t lead_ticks(void)
+{
+	return max_u64(ticks_from_microseconds(LEAD_MICROSECONDS), LEAD_TICKS);
 }
 
 static uint32_t microseconds_from_ticks(uint64_t ticks)
@@ -139,9 +148,10 @@ static enum status admit_cyclic(struct vcpu *vcpu, uint64_t allowed, uint32_t *p
 	spinlock_lock(&cpu->lock);
 	cpu->cyclic.epoch = common_epoch;
 	cpu->cyclic.frame = ticks_from_microseconds(vm->sched_settings.frame);
+	cpu->cyclic.lead = lead_ticks();
 	for (uint32_t i = 0; i < vm->sched_settings.window_count; i++)
 		insert_window_locked(&cpu->cyclic, window_of(vm, &vm->sched_settings.windows[i]));
-	vcpu->sched.cyclic.late_max = 0;
+	vcpu->sched.cyclic.due = vcpu->sched.cyclic.late_max = 0;
 	spinlock_unlock(&cpu->lock);
 	*pcpu_index = cpu->index;
 	return STATUS_OK;
@@ -182,12 +192,31 @@ static struct vcpu *find_waiting(struct policy_cyclic_cpu *cyclic, const struct 
 	return NULL;
 }
 
-static struct policy_cyclic_window *find_open_window(struct policy_cyclic_cpu *cyclic, uint64_t phase)
+static const struct policy_cyclic_window *find_open_window(const struct policy_cyclic_cpu *cyclic, uint64_t phase)
 {
 	for (uint32_t i = 0; i < cyclic->window_count; i++) {
-		struct policy_cyclic_window *window = &cyclic->windows[i];
+		const struct policy_cyclic_window *window = &cyclic->windows[i];
 
 		if (phase >= window->start && phase < window->start + window->length)
+			return window;
+	}
+	return NULL;
+}
+
+/* The time from @phase until @window's vCPU is to be taken, in this frame or the next. */
+static uint64_t time_to_lead(const struct policy_cyclic_cpu *cyclic, const struct policy_cyclic_window *window, uint64_t phase)
+{
+	return (window->start + 2 * cyclic->frame - cyclic->lead - phase) % cyclic->frame;
+}
+
+/* A window that is about to begin, and whose vCPU waits for it. */
+static const struct policy_cyclic_window *find_next_window(struct policy_cyclic_cpu *cyclic, uint64_t phase)
+{
+	for (uint32_t i = 0; i < cyclic->window_count; i++) {
+		const struct policy_cyclic_window *window = &cyclic->windows[i];
+		uint64_t since_lead = cyclic->frame - time_to_lead(cyclic, window, phase);
+
+		if (since_lead % cyclic->frame < cyclic->lead && find_waiting(cyclic, window->owner))
 			return window;
 	}
 	return NULL;
@@ -207,18 +236,25 @@ static void dequeue_cyclic(struct scheduler_cpu *cpu, struct vcpu *vcpu)
 
 static struct vcpu *pick_cyclic(struct scheduler_cpu *cpu, uint64_t now, uint64_t *until)
 {
-	if (list_is_empty(&cpu->cyclic.queue))
+	struct policy_cyclic_cpu *cyclic = &cpu->cyclic;
+
+	if (list_is_empty(&cyclic->queue))
 		return NULL;
-	uint64_t phase = phase_of(&cpu->cyclic, now);
-	const struct policy_cyclic_window *window = find_open_window(&cpu->cyclic, phase);
-	struct vcpu *vcpu = window ? find_waiting(&cpu->cyclic, window->owner) : NULL;
+	uint64_t phase = phase_of(cyclic, now), begin;
+	const struct policy_cyclic_window *open = find_open_window(cyclic, phase), *window = find_next_window(cyclic, phase);
+	if (window && (!open || open->owner != window->owner)) {
+		begin = now + (window->start + cyclic->frame - phase) % cyclic->frame;
+		cpu->enter_at = begin;
+	} else {
+		window = open;
+		begin = window ? now - (phase - window->start) : 0;
+	}
+	struct vcpu *vcpu = window ? find_waiting(cyclic, window->owner) : NULL;
 	if (!vcpu)
 		return NULL;
 	list_remove(&vcpu->sched.link);
-	uint64_t begin = now - (phase - window->start);
 	/* One that fell asleep, or woke inside its window, is not late. */
-	if (vcpu->sched.since <= begin)
-		vcpu->sched.cyclic.late_max = max_u64(vcpu->sched.cyclic.late_max, now - begin);
+	vcpu->sched.cyclic.due = vcpu->sched.since <= begin ? begin : 0;
 	*until = begin + window->length;
 	return vcpu;
 }
@@ -231,20 +267,26 @@ static uint64_t next_event_cyclic(struct scheduler_cpu *cpu, uint64_t now)
 
 	if (list_is_empty(&cyclic->queue))
 		return UINT64_MAX;
-	uint64_t phase = phase_of(cyclic, now), frame_begin = now - phase;
+	uint64_t phase = phase_of(cyclic, now);
 	for (uint32_t i = 0; i < cyclic->window_count; i++) {
 		const struct policy_cyclic_window *window = &cyclic->windows[i];
-		uint64_t begin = frame_begin + window->start + (window->start <= phase ? cyclic->frame : 0);
+		uint64_t time = time_to_lead(cyclic, window, phase);
 
-		if (begin < next && find_waiting(cyclic, window->owner))
-			next = begin;
+		if (find_waiting(cyclic, window->owner))
+			next = min_u64(next, now + (time ? time : cyclic->frame));
 	}
 	return next;
 }
 
 static void charge_cyclic(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_t from, uint64_t to)
 {
-	(void)cpu, (void)vcpu, (void)from, (void)to;
+	uint64_t due = vcpu->sched.cyclic.due;
+
+	(void)cpu, (void)to;
+	if (!due || from < due)
+		return;
+	vcpu->sched.cyclic.late_max = max_u64(vcpu->sched.cyclic.late_max, from - due);
+	vcpu->sched.cyclic.due = 0;
 }
 
 const struct sched_policy sched_policy_cyclic = {

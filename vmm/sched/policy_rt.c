@@ -175,7 +175,7 @@ static struct vcpu *find_earliest(struct scheduler_cpu *cpu, const struct vm *vm
 	return earliest;
 }
 
-/* When the first of those without budget gets a new one. */
+/* When the first of those without budget gets a new one; its period may then end before that of the one that runs. */
 static uint64_t next_event_rt(struct scheduler_cpu *cpu, uint64_t now)
 {
 	uint64_t next = UINT64_MAX;
@@ -206,9 +206,8 @@ static struct vcpu *pick_rt(struct scheduler_cpu *cpu, uint64_t now, uint64_t *u
 		end = now + ticks_from_microseconds(YIELD_MICROSECONDS);
 	}
 	list_remove(&vcpu->sched.link);
-	/* At its own period's end it has to go on to the next; another's new period may end earlier than this one. */
-	end = min_u64(end, min_u64(now + vcpu->sched.rt.budget_left, vcpu->sched.rt.deadline));
-	*until = min_u64(end, next_event_rt(cpu, now));
+	/* At its own period's end it has to go on to the next. */
+	*until = min_u64(end, min_u64(now + vcpu->sched.rt.budget_left, vcpu->sched.rt.deadline));
 	return vcpu;
 }
 

@@ -64,12 +64,17 @@ void scheduler_set_cpus(uint64_t cpus)
 	configured_cpus = cpus;
 }
 
+bool scheduler_is_usable(uint32_t index)
+{
+	return configured_cpus >> index & 1 && pcpu_get(index)->virtualization_on;
+}
+
 uint64_t scheduler_usable_cpus(void)
 {
 	uint64_t usable = 0;
 
 	for (uint32_t i = 0; i < pcpu_count(); i++) {
-		if (configured_cpus >> i & 1 && pcpu_get(i)->virtualization_on)
+		if (scheduler_is_usable(i))
 			usable |= BIT(i);
 	}
 	return usable;
@@ -78,7 +83,7 @@ uint64_t scheduler_usable_cpus(void)
 /* Returns whether there was something to do. */
 static bool keep_house(void)
 {
-	if (clock_now() >= housekeeping_at) {
+	if (housekeeping_at != UINT64_MAX && clock_now() >= housekeeping_at) {
 		housekeeping_at = UINT64_MAX;
 		housekeeping_wanted = true;
 	}
@@ -89,15 +94,29 @@ static bool keep_house(void)
 	return true;
 }
 
+/* As in sched_policies: a policy is not asked while nobody is in its queue. */
+static const uint32_t queue_offsets[SCHED_POLICY_COUNT] = {
+	offsetof(struct scheduler_cpu, pinned.queue),
+	offsetof(struct scheduler_cpu, cyclic.queue),
+	offsetof(struct scheduler_cpu, rt.queue),
+	offsetof(struct scheduler_cpu, credit.queue),
+};
+
 /* Asks the policies in the order of their precedence. @end: when they want to be asked again. */
 static struct vcpu *pick(struct scheduler_cpu *cpu, uint64_t now, uint64_t *end)
 {
 	struct vcpu *vcpu = NULL;
 
 	*end = UINT64_MAX;
+	cpu->enter_at = 0;
+	cpu->run_most = UINT64_MAX;
+	if (!__atomic_load_n(&cpu->queued, __ATOMIC_RELAXED))
+		return NULL;
 	spinlock_lock(&cpu->lock);
 	for (unsigned i = 0; i < SCHED_POLICY_COUNT && !vcpu; i++) {
 		uint64_t until = UINT64_MAX;
+		if (list_is_empty((const struct list *)((const uint8_t *)cpu + queue_offsets[i])))
+			continue;
 		vcpu = sched_policies[i]->pick(cpu, now, &until);
 		*end = min_u64(*end, min_u64(until, sched_policies[i]->next_event(cpu, now)));
 	}
@@ -114,7 +133,7 @@ static void put_back(struct scheduler_cpu *cpu, struct vcpu *vcpu, enum vcpu_sta
 
 	spinlock_lock(&cpu->lock);
 	cpu->running = NULL;
-	vcpu->sched.run_ticks += now - vcpu->sched.since;
+	vcpu->sched.run_ticks += cpu->left_at - cpu->entered_at;
 	if (state == VCPU_PAUSED && !vcpu->sched.paused)
 		state = VCPU_RUNNABLE;
 	if (state == VCPU_RUNNABLE)
@@ -136,16 +155,16 @@ static void put_back(struct scheduler_cpu *cpu, struct vcpu *vcpu, enum vcpu_sta
  */
 static void switch_to(struct scheduler_cpu *cpu, struct vcpu *vcpu)
 {
-	struct vcpu *payer = cpu->sleeper && cpu->sleeper == cpu->loaded ? cpu->sleeper : NULL;
+	struct vcpu *payer = cpu->sleeper == cpu->loaded ? cpu->sleeper : NULL;
 
 	cpu->sleeper = NULL;
+	if (cpu->loaded == vcpu)
+		return;
 	if (!payer && vcpu->sched.boosted)
 		payer = vcpu;
 	uint64_t now = clock_now();
 	if (payer)
 		payer->sched.policy->charge(cpu, payer, cpu->charged_until, now + cpu->switch_ticks);
-	if (cpu->loaded == vcpu)
-		return;
 	scheduler_load(cpu, vcpu);
 	cpu->switch_ticks = clock_now() - now;
 }
@@ -160,17 +179,15 @@ static void run_one(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_t end)
 	switch_to(cpu, vcpu);
 	if (cpu->queued && __atomic_load_n(&idle_count, __ATOMIC_RELAXED))
 		scheduler_offer(cpu);
-	uint64_t started = clock_now();
-	cpu->running_since = started;
+	cpu->running_since = vcpu->sched.since;
 	scheduler_run_vcpu(cpu, vcpu, end);
-	uint64_t now = clock_now();
 	cpu->running_since = 0;
-	cpu->guest_ticks += now - started;
-	cpu->charged_until = now;
-	vcpu->sched.policy->charge(cpu, vcpu, started, now);
+	cpu->guest_ticks += cpu->left_at - cpu->entered_at;
+	cpu->charged_until = cpu->left_at;
+	vcpu->sched.policy->charge(cpu, vcpu, cpu->entered_at, cpu->left_at);
 	if (cpu->next_state == VCPU_BLOCKED)
 		cpu->sleeper = vcpu;
-	put_back(cpu, vcpu, cpu->next_state, now);
+	put_back(cpu, vcpu, cpu->next_state, cpu->left_at);
 }
 
 static void idle(struct scheduler_cpu *cpu, uint64_t now, uint64_t deadline)
@@ -201,16 +218,20 @@ static void run_or_idle(struct scheduler_cpu *cpu)
 {
 	uint64_t now = clock_now(), look = watchdog_look(now), end;
 
-	if (!cpu->queued || now >= cpu->balance_at)
-		scheduler_balance(cpu, now);
+	if (cpu->queued && now >= cpu->balance_at)
+		(void)scheduler_balance(cpu, now);
 	struct vcpu *vcpu = pick(cpu, now, &end);
+	if (!vcpu && scheduler_balance(cpu, now))
+		vcpu = pick(cpu, now, &end);
 	end = min_u64(end, cpu->blocked_deadline);
 	if (cpu->index == 0)
-		end = min_u64(end, min_u64(housekeeping_at, look));
+		end = min_u64(end, housekeeping_at);
+	if (cpu->index == 0 || !vcpu || vcpu->sched.policy != &sched_policy_pinned)
+		end = min_u64(end, look);
 	if (vcpu)
 		run_one(cpu, vcpu, end);
 	else
-		idle(cpu, now, min_u64(end, look));
+		idle(cpu, now, end);
 }
 
 noreturn_function void scheduler_loop(void)

@@ -2,10 +2,18 @@
  * vCPUs change their CPU: one with nothing to do takes what waits elsewhere; a busy one takes what its policy wants there.
  */
 #include "arch/x86/clock.h"
-#include "lib/bits.h"
 #include "vmm/sched/scheduler_cpu.h"
 
 #define BALANCE_NANOSECONDS 10000000u
+
+static uint64_t balance_interval(void)
+{
+	static uint64_t interval;
+
+	if (!interval)
+		interval = clock_ticks_from_nanoseconds(BALANCE_NANOSECONDS);
+	return interval;
+}
 
 static void lock_both(struct scheduler_cpu *a, struct scheduler_cpu *b)
 {
@@ -55,30 +63,30 @@ static void offer_to(struct scheduler_cpu *from, struct scheduler_cpu *to, uint6
 	scheduler_wake_cpu(to);
 }
 
-void scheduler_balance(struct scheduler_cpu *cpu, uint64_t now)
+bool scheduler_balance(struct scheduler_cpu *cpu, uint64_t now)
 {
-	uint64_t usable = scheduler_usable_cpus();
-
-	__atomic_store_n(&cpu->balance_at, now + clock_ticks_from_nanoseconds(BALANCE_NANOSECONDS), __ATOMIC_RELAXED);
-	if (!(usable >> cpu->index & 1))
-		return;
-	for (uint64_t others = usable & ~BIT(cpu->index); others; others &= others - 1) {
-		struct scheduler_cpu *other = scheduler_cpu_of(bits_lowest(others));
-		if (__atomic_load_n(&other->queued, __ATOMIC_RELAXED) && steal_from(other, cpu, now))
-			return;
-		if (cpu->queued && !__atomic_load_n(&other->queued, __ATOMIC_RELAXED))
+	__atomic_store_n(&cpu->balance_at, now + balance_interval(), __ATOMIC_RELAXED);
+	if (!scheduler_is_usable(cpu->index))
+		return false;
+	for (uint32_t i = 0; i < pcpu_count(); i++) {
+		struct scheduler_cpu *other = scheduler_cpu_of(i);
+		bool waits_there = __atomic_load_n(&other->queued, __ATOMIC_RELAXED) != 0;
+		if (other == cpu)
+			continue;
+		if (waits_there && steal_from(other, cpu, now))
+			return true;
+		if (!waits_there && cpu->queued && scheduler_is_usable(i))
 			offer_to(cpu, other, now);
 	}
+	return false;
 }
 
 /* The first that may move there; the rest follows when that CPU is busy and somebody still waits. */
 void scheduler_offer(struct scheduler_cpu *cpu)
 {
-	uint64_t usable = scheduler_usable_cpus();
-
-	for (uint64_t others = usable & ~BIT(cpu->index); others; others &= others - 1) {
-		struct scheduler_cpu *other = scheduler_cpu_of(bits_lowest(others));
-		if (!__atomic_load_n(&other->idle, __ATOMIC_RELAXED))
+	for (uint32_t i = 0; i < pcpu_count(); i++) {
+		struct scheduler_cpu *other = scheduler_cpu_of(i);
+		if (other == cpu || !__atomic_load_n(&other->idle, __ATOMIC_RELAXED) || !scheduler_is_usable(i))
 			continue;
 		lock_both(cpu, other);
 		bool wanted = find_candidate(cpu, other, clock_now()) != NULL;

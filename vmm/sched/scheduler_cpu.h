@@ -44,6 +44,10 @@ struct scheduler_cpu {
 	bool yielded;              /* it left because it spins */
 	uint64_t blocked_deadline; /* earliest wake_at of the vCPUs here */
 	uint64_t run_end;          /* host TSC at which the vCPU that runs must leave; UINT64_MAX: never */
+	uint64_t enter_at;         /* set by pick(): host TSC before which the guest is not entered, up to 200 us ahead; 0: at once */
+	uint64_t run_most;         /* set by pick(): the longest run from the guest's entry on [TSC ticks], whatever the switch to
+				    * it took; UINT64_MAX: no limit but *until */
+	uint64_t entered_at, left_at; /* host TSC of the begin and the end of the last run */
 	uint64_t balance_at;       /* host TSC before which other CPUs' queues need not be looked at again */
 	uint64_t charged_until;    /* host TSC up to which it is known who used this CPU */
 	struct vcpu *sleeper;      /* went to sleep, which was why this CPU is given to another one; compared with `loaded` first */
@@ -67,6 +71,8 @@ static inline struct scheduler_cpu *scheduler_cpu_of(uint32_t index) { return pc
  * scheduler_usable_cpus() - bit per CPU index that may run vCPUs: configured, online, able to. Any context.
  */
 uint64_t scheduler_usable_cpus(void);
+/** scheduler_is_usable() - whether CPU @index < pcpu_count() is one of them. */
+bool scheduler_is_usable(uint32_t index);
 
 /**
  * scheduler_wake_cpu() - @cpu leaves its guest or its sleep and looks around. Any CPU, any context.
@@ -97,8 +103,9 @@ void scheduler_finish_vcpu(struct vcpu *vcpu);
 void scheduler_kick_vcpu(struct vcpu *vcpu);
 
 /* scheduler_balance.c */
-/** scheduler_balance() - takes over a vCPU that waits elsewhere, or asks another CPU to take one. On @cpu, no lock held. */
-void scheduler_balance(struct scheduler_cpu *cpu, uint64_t now);
+/** scheduler_balance() - takes over a vCPU that waits elsewhere (then true), or asks another CPU to take one. On @cpu, no lock
+ * held. */
+bool scheduler_balance(struct scheduler_cpu *cpu, uint64_t now);
 /** scheduler_offer() - wakes an idle CPU that may take what is queued here. On @cpu, no lock held. */
 void scheduler_offer(struct scheduler_cpu *cpu);
 

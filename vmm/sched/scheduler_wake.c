@@ -23,16 +23,16 @@ void scheduler_wake_cpu(struct scheduler_cpu *cpu)
 
 void scheduler_kick_vcpu(struct vcpu *vcpu)
 {
-	enum vcpu_state state = __atomic_load_n(&vcpu->state, __ATOMIC_ACQUIRE);
 	struct pcpu *pcpu = pcpu_get(__atomic_load_n(&vcpu->pcpu_index, __ATOMIC_ACQUIRE));
 	struct scheduler_cpu *cpu = pcpu->scheduler;
 	bool here = pcpu == pcpu_current();
 
+	if (here && cpu->looked_at == vcpu)
+		return;
+	enum vcpu_state state = __atomic_load_n(&vcpu->state, __ATOMIC_ACQUIRE);
 	if (state == VCPU_RUNNING && !here)
 		ipi_kick(pcpu);
 	if (!(__atomic_load_n(&vcpu->requests, __ATOMIC_RELAXED) & scheduler_requests_of_interest(state)))
-		return;
-	if (here && cpu->looked_at == vcpu)
 		return;
 	if (state == VCPU_BLOCKED && clock_now() < __atomic_load_n(&vcpu->sched.quiet_until, __ATOMIC_RELAXED))
 		return;
@@ -54,8 +54,16 @@ void scheduler_finish_vcpu(struct vcpu *vcpu)
 	scheduler_attention();
 }
 
-/* Done with by one look; a start-up IPI has no effect on a vCPU that sleeps in HLT. */
-#define REQUESTS_OF_LOOK (VCPU_REQUEST_TIMER | VCPU_REQUEST_EVENT | VCPU_REQUEST_SIPI)
+/* Takes what a look deals with. A start-up IPI has no effect on a vCPU that sleeps in HLT, unless an INIT came before it. */
+static uint32_t take_requests(struct vcpu *vcpu)
+{
+	uint32_t requests = __atomic_load_n(&vcpu->requests, __ATOMIC_RELAXED), rest;
+
+	do {
+		rest = requests & ~(VCPU_REQUEST_TIMER | VCPU_REQUEST_EVENT | (requests & VCPU_REQUEST_INIT ? 0 : VCPU_REQUEST_SIPI));
+	} while (!__atomic_compare_exchange_n(&vcpu->requests, &requests, rest, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+	return requests;
+}
 
 /*
  * Expires the sleeping vCPU's timers and finds out whether an interrupt may end its sleep: its priority must let it through.
@@ -67,8 +75,7 @@ static bool has_interrupt(struct vcpu *vcpu, uint64_t now, uint64_t *next_timer)
 
 	spinlock_lock(&vm->device_lock);
 	*next_timer = vcpu_timers_run(vcpu, now);
-	uint32_t requests = __atomic_fetch_and(&vcpu->requests, ~REQUESTS_OF_LOOK, __ATOMIC_SEQ_CST);
-	bool pending = requests & VCPU_REQUEST_EVENT && irq_pending_vector(vcpu) >= 0;
+	bool pending = take_requests(vcpu) & VCPU_REQUEST_EVENT && !vcpu->sched.deaf && irq_pending_vector(vcpu) >= 0;
 	spinlock_unlock(&vm->device_lock);
 	return pending;
 }
@@ -76,21 +83,26 @@ static bool has_interrupt(struct vcpu *vcpu, uint64_t now, uint64_t *next_timer)
 static void note_look_in_vain(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_t now)
 {
 	struct vcpu_sched *sched = &vcpu->sched;
+
+	if (!cpu->queued)
+		return;
 	uint64_t window = clock_ticks_from_nanoseconds(LOOKS_NANOSECONDS);
 
 	if (now - sched->looks_since > window) {
 		sched->looks_since = now;
 		sched->looks_in_vain = 0;
 	}
-	if (++sched->looks_in_vain < LOOKS_IN_VAIN_MAX || !cpu->queued)
+	if (++sched->looks_in_vain < LOOKS_IN_VAIN_MAX)
 		return;
 	sched->wake_at = min_u64(sched->wake_at, sched->looks_since + window);
 	__atomic_store_n(&sched->quiet_until, sched->looks_since + window, __ATOMIC_RELAXED);
 }
 
-/* The time goes to the vCPU that was looked at, since somebody of its VM asked for it. */
+/* The time goes to the vCPU that was looked at, since somebody of its VM asked for it; if it was somebody's. */
 static void charge_look(struct scheduler_cpu *cpu, struct vcpu *vcpu)
 {
+	if (!cpu->queued)
+		return;
 	uint64_t now = clock_now();
 
 	vcpu->sched.policy->charge(cpu, vcpu, cpu->charged_until, now);

@@ -1,10 +1,14 @@
 #include "arch/x86/clock.h"
+#include "arch/x86/cr.h"
+#include "arch/x86/insn.h"
 #include "arch/x86/pcpu.h"
 #include "vmm/exit/exit_handlers.h"
 #include "vmm/sched/scheduler_cpu.h"
 #include "vmm/vcpu_reset.h"
 #include "vmm/vcpu_timer.h"
 #include "vmm/vm.h"
+
+#define LONGEST_WAIT_NANOSECONDS 200000u
 
 void scheduler_load(struct scheduler_cpu *cpu, struct vcpu *vcpu)
 {
@@ -95,6 +99,9 @@ static bool handle_requests_once(struct scheduler_cpu *cpu, struct vcpu *vcpu)
 	struct vm *vm = vcpu->vm;
 	uint32_t requests = __atomic_exchange_n(&vcpu->requests, 0, __ATOMIC_ACQUIRE);
 
+	/* An INIT clears a pending NMI, and none is taken until the start-up IPI. */
+	if (unlikely(requests & VCPU_REQUEST_INIT || vcpu->sched.waits_for_sipi))
+		requests &= ~VCPU_REQUEST_NMI;
 	if (unlikely(requests & CONTROL_REQUESTS) && !handle_control(cpu, vcpu, requests))
 		return false;
 	spinlock_lock(&vm->device_lock);
@@ -138,7 +145,8 @@ static bool block(struct vcpu *vcpu)
 
 	spinlock_lock(&vm->device_lock);
 	vcpu_timer_take_back(vcpu);
-	bool pending = irq_pending_vector(vcpu) >= 0;
+	vcpu->sched.deaf = !(virt_ops->register_read(&vcpu->virt, VIRT_RFLAGS) & RFLAGS_IF);
+	bool pending = !vcpu->sched.deaf && irq_pending_vector(vcpu) >= 0;
 	spinlock_unlock(&vm->device_lock);
 	if (pending) {
 		__atomic_fetch_or(&vcpu->requests, VCPU_REQUEST_EVENT, __ATOMIC_RELAXED);
@@ -188,6 +196,17 @@ static void take_timer_back(struct vcpu *vcpu)
 	spinlock_unlock(&vm->device_lock);
 }
 
+/* So that a guest begins at a time that does not depend on how long the switch to it takes. */
+static void wait_until(uint64_t time)
+{
+	uint64_t now = clock_now();
+
+	if (now >= time || time - now > clock_ticks_from_nanoseconds(LONGEST_WAIT_NANOSECONDS))
+		return;
+	while (clock_now() < time)
+		insn_pause();
+}
+
 void scheduler_run_vcpu(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_t run_end)
 {
 	scheduler_load(cpu, vcpu);
@@ -198,7 +217,12 @@ void scheduler_run_vcpu(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_t r
 	vcpu->scheduler = cpu;
 	/* Whatever happened while it did not run: look at timers and interrupts once. */
 	__atomic_fetch_or(&vcpu->requests, VCPU_REQUEST_EVENT | VCPU_REQUEST_TIMER, __ATOMIC_SEQ_CST);
-	if (may_enter(cpu, vcpu))
+	cpu->entered_at = clock_now();
+	if (may_enter(cpu, vcpu)) {
+		wait_until(cpu->enter_at);
+		cpu->entered_at = clock_now();
 		virt_ops->vcpu_run(&vcpu->virt, handle_exit);
+	}
+	cpu->left_at = clock_now();
 	take_timer_back(vcpu);
 }

@@ -53,6 +53,7 @@ void backtrace_print(uint64_t rip, uint64_t frame_pointer)
 	log_error("backtrace:");
 	print_address("at  ", rip);
 	count = backtrace_walk(frame_pointer, low, high, addresses, BACKTRACE_MAX_FRAMES);
+	/* One less, since a call that does not come back may be the last instruction of its function. */
 	for (unsigned i = 0; i < count; i++)
-		print_address("from", addresses[i]);
+		print_address("from", addresses[i] - 1);
 }

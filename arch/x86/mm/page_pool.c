@@ -1,9 +1,8 @@
 #include "arch/x86/mm/page_pool.h"
 
-#include "arch/x86/insn.h"
+#include "arch/x86/long_work.h"
 #include "arch/x86/mm/page_block.h"
 #include "arch/x86/panic.h"
-#include "arch/x86/pcpu.h"
 #include "arch/x86/physmap.h"
 #include "arch/x86/spinlock.h"
 #include "lib/checked.h"
@@ -39,8 +38,7 @@ static struct {
 
 static void zero(uint64_t address, uint64_t length)
 {
-	insn_rep_stosq(physmap_pointer(hpa(address)), 0, length / sizeof(uint64_t));
-	pcpu_note_progress();
+	long_work_zero(physmap_pointer(hpa(address)), length);
 }
 
 static unsigned frame_number(uint64_t address) { return (unsigned)(address / PAGE_SIZE_2M % BLOCK_FRAMES); }

@@ -18,7 +18,8 @@ struct reason_row {
 	const char *name; /* the manual's words; NULL: no such reason */
 	void (*decode)(struct vm_exit *exit);
 } aligned_to(32);
-_Static_assert(offsetof(struct vm_exit, kind) == 0 && offsetof(struct vm_exit, reason) == 4 && sizeof(struct vm_exit) == 64, "struct reason_row");
+_Static_assert(offsetof(struct vm_exit, kind) == 0 && offsetof(struct vm_exit, reason) == 4, "struct reason_row: head");
+_Static_assert(sizeof(struct vm_exit) == 64, "an exit takes a cache line");
 
 static void decode_exception(struct vm_exit *exit)
 {

@@ -134,6 +134,7 @@ static void free_slot(struct guest_memory *memory, const struct guest_memory_slo
 			page_pool_free_clean(leaf.output, order, PAGE_OWNER_GUEST);
 		else
 			page_pool_free(leaf.output, order, PAGE_OWNER_GUEST);
+		long_work_step();
 	}
 }
 

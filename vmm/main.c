@@ -274,8 +274,11 @@ static void handle_guest_output(void)
 static bool housekeeping(void)
 {
 	static bool any_alive;
-	bool had_alive = any_alive, more = console_mux_poll();
+	bool had_alive = any_alive, more;
 
+	/* Much to do one after the other leaves no time for the serial line's interrupt. */
+	uart16550_collect();
+	more = console_mux_poll();
 	if (clock_now() < console_mux_next_poll())
 		scheduler_attention_at(console_mux_next_poll());
 	more = vm_life_work() || more;

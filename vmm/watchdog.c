@@ -3,6 +3,7 @@
 #include "arch/x86/clock.h"
 #include "arch/x86/cpu/watchdog.h"
 #include "arch/x86/insn.h"
+#include "arch/x86/irq/ipi.h"
 #include "arch/x86/log.h"
 #include "arch/x86/panic.h"
 #include "arch/x86/pcpu.h"
@@ -13,10 +14,14 @@
 #define NANOSECONDS_PER_SECOND 1000000000ull
 #define SLEEPERS_LOOK_EVERY 2u /* times as long as the boot processor waits */
 
-/* What one CPU saw when it looked last. */
+/* What one CPU saw when it looked last, and how many looks before had shown the same. */
 struct seen {
 	uint64_t progress, last_exit;
+	unsigned looks;
 };
+
+/* Longer than a CPU with a guest that never exits takes from one pass to the next, since nothing tells that it is in the guest. */
+#define QUIET_LOOKS (SLEEPERS_LOOK_EVERY + 1)
 
 static uint64_t interval; /* of the boot processor's looks [TSC ticks]; 0: nobody looks */
 static uint64_t next_look[PCPU_MAX]; /* each CPU its own */
@@ -43,8 +48,13 @@ void watchdog_start(void)
 	for (uint32_t i = 0; i < pcpu_count(); i++)
 		online += pcpu_get(i)->online;
 	watchdog_set_last_exit(own_last_exit);
-	if (online > 1)
-		__atomic_store_n(&interval, clock_ticks_from_nanoseconds(NANOSECONDS_PER_SECOND), __ATOMIC_RELEASE);
+	if (online == 1)
+		return;
+	__atomic_store_n(&interval, clock_ticks_from_nanoseconds(NANOSECONDS_PER_SECOND), __ATOMIC_RELEASE);
+	/* Those that sleep since they are there do so without a limit. */
+	for (uint32_t i = 1; i < pcpu_count(); i++)
+		if (pcpu_get(i)->online)
+			ipi_kick(pcpu_get(i));
 }
 
 /* VMs come and go on the boot processor only, which is the one that looks: what is in the list stays. */
@@ -66,21 +76,21 @@ static bool is_in_guest(const struct vcpu *vcpu)
 	       __atomic_load_n(&exit_recorder_last(vcpu)->cost, __ATOMIC_RELAXED) != 0;
 }
 
-/* True if nothing moved since the last look. */
-static bool update(struct seen *seen, uint64_t progress, uint64_t last_exit)
+/* How many looks have shown the same by now. */
+static unsigned update(struct seen *seen, uint64_t progress, uint64_t last_exit)
 {
 	bool same = seen->progress == progress && seen->last_exit == last_exit;
 
-	*seen = (struct seen){progress, last_exit};
-	return same;
+	*seen = (struct seen){progress, last_exit, same ? seen->looks + 1 : 0};
+	return seen->looks;
 }
 
 static void look_at(struct pcpu *pcpu)
 {
 	const struct vcpu *vcpu = find_vcpu(pcpu);
-	bool same = update(&others[pcpu->index], __atomic_load_n(&pcpu->progress, __ATOMIC_RELAXED), last_exit_time(vcpu));
+	unsigned looks = update(&others[pcpu->index], __atomic_load_n(&pcpu->progress, __ATOMIC_RELAXED), last_exit_time(vcpu));
 
-	if (same && !__atomic_load_n(&pcpu->idle, __ATOMIC_RELAXED) && (vcpu == NULL || !is_in_guest(vcpu)))
+	if (looks >= QUIET_LOOKS && !__atomic_load_n(&pcpu->idle, __ATOMIC_RELAXED) && (vcpu == NULL || !is_in_guest(vcpu)))
 		watchdog_ask(pcpu);
 }
 
@@ -95,7 +105,7 @@ static void look_at_boot_processor(uint32_t who)
 {
 	struct pcpu *pcpu = pcpu_get(0);
 
-	if (update(&boot[who], __atomic_load_n(&pcpu->progress, __ATOMIC_RELAXED), 0))
+	if (update(&boot[who], __atomic_load_n(&pcpu->progress, __ATOMIC_RELAXED), 0) != 0)
 		watchdog_ask(pcpu);
 }
 

@@ -62,6 +62,7 @@ class Session:
         self.tail = ""
         self.until_seen = False
         self.panic_at = None
+        self.panic_grace = PANIC_GRACE
         self.serial = -1
         self.process = None
 
@@ -175,7 +176,7 @@ class Session:
         if self.until and self.until.search(text):
             self.until_seen = True
         if self.panic_at is None and PANIC.search(text):
-            self.panic_at = time.monotonic() + PANIC_GRACE
+            self.panic_at = time.monotonic() + self.panic_grace
         self.tail = text[-TAIL_BYTES:]
 
     def _read_input(self):

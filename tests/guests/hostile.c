@@ -62,7 +62,9 @@ static void use_apic(void)
 	guest_handle(NMI, ignore_interrupt);
 }
 
-/* Every kind of message between processors, to everybody, for ever. @self: takes no INIT, and now and then starts the other. */
+static volatile uint32_t second_ready;
+
+/* Every kind of message between processors, to everybody, for ever. The first now and then starts the other anew. */
 static void send_messages(unsigned self)
 {
 	static const uint32_t messages[] = {
@@ -72,9 +74,15 @@ static void send_messages(unsigned self)
 
 	use_apic();
 	interrupts_on();
+	second_ready = self;
 	for (unsigned i = 0;; i++) {
-		if (self == 0 && i % 4096 == 0)
+		if (self == 0 && i % 4096 == 0) {
+			second_ready = 0;
 			smp_start_processor(1, send_messages);
+			/* An NMI before it has a table of interrupts would end the VM. */
+			while (!second_ready)
+				apic_send(VECTOR | SMP_TO_SELF, 0);
+		}
 		apic_send(messages[i % (sizeof(messages) / sizeof(*messages))], 1 - self);
 	}
 }

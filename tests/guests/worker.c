@@ -10,21 +10,23 @@
 const char guest_name[] = "worker";
 
 #define WHOLE 10000u
+#define BATCH 32u
 
-/* The least time from one reading of the TSC to the next with a unit between: what a unit costs. */
-static uint64_t unit_ticks = ~0ull;
+/* What so many units cost: the least time between two readings of the TSC, since nothing came between them. */
+static uint64_t batch_ticks = ~0ull;
 
 /* Works until @end of the TSC; gives the units. */
 static uint64_t work_until(uint64_t end)
 {
-	uint64_t units = 0, before = rdtsc();
+	uint64_t units = 0, now = rdtsc(), batch_begin = now;
 
-	while (before < end) {
+	while (now < end) {
 		work_unit();
-		uint64_t now = rdtsc();
-		unit_ticks = now - before < unit_ticks ? now - before : unit_ticks;
-		before = now;
-		units++;
+		now = rdtsc();
+		if (++units % BATCH)
+			continue;
+		batch_ticks = now - batch_begin < batch_ticks ? now - batch_begin : batch_ticks;
+		batch_begin = now;
 	}
 	return units;
 }
@@ -34,7 +36,7 @@ static void measure(unsigned number, uint64_t ticks)
 	uint64_t begin = rdtsc(), units = work_until(begin + ticks), length = rdtsc() - begin;
 
 	guest_print("worker: span %u: %llu units in %llu us, %llu of %u\n", number, (unsigned long long)units,
-		    (unsigned long long)microseconds_from_ticks(length), (unsigned long long)(units * unit_ticks * WHOLE / length), WHOLE);
+		    (unsigned long long)microseconds_from_ticks(length), (unsigned long long)(units * batch_ticks * WHOLE / (BATCH * length)), WHOLE);
 }
 
 void guest_main(void)

@@ -6,7 +6,7 @@ import pytest
 from machine import HOST_SECTION, UP, Machine, guest_files, make_medium, plain, vm_section
 
 RECORD = re.compile(r"\[ *(\d+\.\d+)\] ([^\[\n]*?) {2,}(?:(\S[^\n]*?) {2,})?rip ([0-9a-f]{16}) +(\d+|-)")
-GUESTS = ("triple_fault", "timekeeping", "busy_loop")
+GUESTS = ("triple_fault", "hello", "busy_loop")
 
 
 def records(text):
@@ -25,7 +25,7 @@ def machine(medium):
     with Machine(medium, "--cpus", 2, limit=600) as found:
         found.wait_up()
         found.wait_stopped("triple_fault")
-        found.wait_stopped("timekeeping")
+        found.wait_stopped("hello")
         yield found
 
 
@@ -55,7 +55,7 @@ def test_exits_have_costs(machine):
 
 
 def last_boot(machine):
-    machine.expect(UP)
+    machine.expect(UP, 250)
     return machine.command("dmesg --last-boot", 120)
 
 
@@ -76,7 +76,7 @@ def test_log_and_exits_survive_a_reset(machine):
 
 
 def test_a_panic_is_read_after_the_reset(medium):
-    with Machine(medium, "--cpus", 2, "--after-panic", 100, limit=300) as machine:
+    with Machine(medium, "--cpus", 2, "--after-panic", 280, limit=400) as machine:
         machine.wait_up()
         machine.wait_stopped("triple_fault")
         machine.send("debug panic 1\r")
@@ -89,6 +89,6 @@ def test_a_panic_is_read_after_the_reset(medium):
 def test_qemu_keeps_it_too(medium):
     with Machine(medium, rig="qemu", limit=200) as machine:
         machine.wait_up()
-        machine.expect(r"vm timekeeping: not started")
+        machine.expect(r"vm hello: not started")
         machine.send("reboot-host\r")
-        assert "vm timekeeping: not started" in last_boot(machine)
+        assert "vm hello: not started" in last_boot(machine)

@@ -124,6 +124,7 @@ static inline struct vcpu *pick(struct scheduler_cpu *cpu, uint64_t now, uint64_
 
 	*end = UINT64_MAX;
 	cpu->enter_at = 0;
+	cpu->run_most = UINT64_MAX;
 	for (unsigned i = 0; i < array_count(order) && !vcpu; i++) {
 		uint64_t until = UINT64_MAX;
 		vcpu = order[i]->pick(cpu, now, &until);
@@ -132,6 +133,8 @@ static inline struct vcpu *pick(struct scheduler_cpu *cpu, uint64_t now, uint64_
 		assert_true(until > now && next > now);
 		*end = min_u64(*end, min_u64(until, next));
 	}
+	if (cpu->run_most < *end - now)
+		*end = now + cpu->run_most;
 	return vcpu;
 }
 

@@ -11,6 +11,8 @@
 #include "vmm/sched/scheduler_cpu.h"
 #include "vmm/vcpu_timer.h"
 
+char boot_stack_guard[PAGE_SIZE], boot_stack_top[1]; /* of boot_entry.asm */
+
 #define X2APIC_ICR (MSR_X2APIC_BASE + 0x30)
 #define GUESTS 3u
 
@@ -31,6 +33,7 @@ static unsigned fixture_idles, fixture_housekeepings;
 static struct vm *fixture_vms[GUESTS];
 static struct vm_config fixture_configs[GUESTS];
 static unsigned fixture_pages_before;
+static uint32_t fixture_vcpus_per_vm = 1;
 
 static inline void fixture_halt(void)
 {
@@ -103,19 +106,20 @@ static inline int set_up(void **state)
 	return 0;
 }
 
-/* A VM with one vCPU on CPU @cpu, started if @start. */
+/* A VM with fixture_vcpus_per_vm vCPUs on CPU @cpu, the first one started if @start. */
 static inline struct vcpu *add_guest(unsigned number, uint32_t cpu, bool start)
 {
 	struct vm_config *config = &fixture_configs[number];
 
-	*config = (struct vm_config){.valid = true, .memory = 2 * MIB, .vcpus = 1, .cpus = BIT(cpu), .sched = {.weight = 256}};
+	*config = (struct vm_config){.valid = true, .memory = 2 * MIB, .vcpus = fixture_vcpus_per_vm, .cpus = BIT(cpu), .sched = {.weight = 256}};
 	memcpy(config->name, "vm0", 4);
 	config->name[2] = (char)('0' + number);
 	assert_int_equal(vm_create(config, &fixture_vms[number]), STATUS_OK);
 	fixture_vms[number]->state = VM_RUNNING;
+	char refusal[SCHED_REFUSAL_SIZE];
+	for (uint32_t i = 0; i < fixture_vcpus_per_vm; i++)
+		assert_int_equal(scheduler_add(fixture_vms[number]->vcpus[i], refusal), STATUS_OK);
 	struct vcpu *vcpu = fixture_vms[number]->vcpus[0];
-	char why[SCHED_REFUSAL_SIZE];
-	assert_int_equal(scheduler_add(vcpu, why), STATUS_OK);
 	assert_int_equal(vcpu->pcpu_index, cpu);
 	if (start)
 		scheduler_start(vcpu);
@@ -132,10 +136,13 @@ static inline int tear_down(void **state)
 			continue;
 		vm_stop(fixture_vms[i], VM_STOP_DESTROYED, 0);
 		run_loop();
-		struct vcpu *vcpu = fixture_vms[i]->vcpus[0];
-		vcpu->state = VCPU_OFF;
-		pcpu_set_current(pcpu_get(vcpu->pcpu_index));
-		assert_int_equal(scheduler_remove(vcpu), STATUS_OK);
+		run_loop_on(1);
+		for (uint32_t v = 0; v < fixture_vms[i]->vcpu_count; v++) {
+			struct vcpu *vcpu = fixture_vms[i]->vcpus[v];
+			assert_int_equal(vcpu->state, VCPU_OFF);
+			pcpu_set_current(pcpu_get(vcpu->pcpu_index));
+			assert_int_equal(scheduler_remove(vcpu), STATUS_OK);
+		}
 		vm_destroy(fixture_vms[i]);
 		fixture_vms[i] = NULL;
 		pcpu_set_current(pcpu_get(0));

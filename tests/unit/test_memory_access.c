@@ -147,6 +147,21 @@ static void test_write(void **state)
 	assert_memory_equal(device.bytes + 0x80, "\4\3\2\1\x84", 5);
 }
 
+/* To other vCPUs the two accesses are one: the lock is not given away between. */
+static void test_locked_instructions_are_one_access(void **state)
+{
+	uint32_t ticket = fake_guest.vm.device_lock.next_ticket;
+
+	(void)state;
+	*gpr(GPR_RDX) = 0x80;
+	assert_int_equal(RUN(DEVICE + 0x10, 0xf0, 0x09, 0x10), EXIT_SKIP);
+	assert_int_equal(device.reads, 1);
+	assert_int_equal(device.writes, 1);
+	assert_true(device.locked);
+	assert_int_equal(device.bytes[0x10], 0x90);
+	assert_int_equal(fake_guest.vm.device_lock.next_ticket, ticket + 1);
+}
+
 static void test_read_and_write(void **state)
 {
 	(void)state;
@@ -406,6 +421,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_read, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_write, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_locked_instructions_are_one_access, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_read_and_write, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_stack_pointer, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_wrong_length_of_exit, set_up, tear_down),

@@ -252,6 +252,17 @@ static void vcpu_pin_refuses(void **state)
 	assert_int_equal(calls, 0);
 }
 
+/* A VM that is being taken down has vCPUs that the scheduler does not know any more. */
+static void nothing_changes_while_it_goes(void **state)
+{
+	(void)state;
+	vcpus[1].sched.policy = NULL;
+	says("vcpu-pin web 1 0", "web: not now, it is being created or destroyed\n");
+	says("sched web pinned", "web: not now, it is being created or destroyed\n");
+	assert_int_equal(calls, 0);
+	says("vcpu-pin web 0 0", "web, vCPU 0: CPUs 0\n");
+}
+
 /* ---- top ---- */
 
 static void top_shows_shares(void **state)
@@ -315,7 +326,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(sched_shows_all), TEST(sched_shows_one), TEST(sched_changes), TEST(sched_refuses_bad_settings), TEST(vcpu_list_shows_all),
-		TEST(vcpu_pin_moves), TEST(vcpu_pin_refuses), TEST(top_shows_shares), TEST(help_and_completion),
+		TEST(vcpu_pin_moves), TEST(vcpu_pin_refuses), TEST(nothing_changes_while_it_goes), TEST(top_shows_shares), TEST(help_and_completion),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,7 +24,7 @@
 struct vm *vm_list[CONFIG_MAX_VMS];
 uint32_t vm_list_count;
 
-static unsigned nmis[PCPU_MAX];
+static unsigned nmis[PCPU_MAX], kicks[PCPU_MAX];
 static uint64_t now;
 static struct vm vm;
 static struct vcpu vcpu;
@@ -36,7 +36,13 @@ void panic_halt(void) { abort(); }
 const struct vm_exit *exit_recorder_last(const struct vcpu *which) { assert_ptr_equal(which, &vcpu); return &last; }
 
 void lapic_end_of_interrupt(void) {}
-enum status lapic_send_ipi(uint32_t apic_id, uint8_t vector) { (void)apic_id, (void)vector; return STATUS_OK; }
+
+enum status lapic_send_ipi(uint32_t apic_id, uint8_t vector)
+{
+	(void)vector;
+	kicks[apic_id]++;
+	return STATUS_OK;
+}
 
 enum status lapic_send_nmi(uint32_t apic_id)
 {
@@ -78,6 +84,7 @@ static int set_up(void **state)
 	fake_tsc_step = 0;
 	clock_set_frequency(HZ);
 	memset(nmis, 0, sizeof(nmis));
+	memset(kicks, 0, sizeof(kicks));
 	for (uint32_t id = 1; id < 3; id++)
 		pcpu_add(id, id)->online = true;
 	vm = (struct vm){.vcpu_count = 1, .vcpus = {&vcpu}};
@@ -97,6 +104,13 @@ static int set_up(void **state)
 		answer(index, RFLAGS_IF);
 	memset(nmis, 0, sizeof(nmis));
 	return 0;
+}
+
+static void test_those_that_sleep_since_boot_are_woken(void **state)
+{
+	(void)state;
+	assert_int_equal(kicks[0], 0);
+	assert_true(kicks[1] == 1 && kicks[2] == 1);
 }
 
 static void test_cpus_that_sleep_are_not_disturbed(void **state)
@@ -146,9 +160,29 @@ static void test_a_vcpu_that_is_gone_is_not_looked_at(void **state)
 	(void)state;
 	pcpu_get(1)->current_vcpu = (struct vcpu *)(uintptr_t)0xdead0000;
 	pcpu_get(2)->idle = true;
+	for (unsigned i = 0; i < 2; i++) {
+		now += HZ;
+		look(0);
+	}
+	assert_int_equal(nmis[1], 0);
 	now += HZ;
 	look(0);
 	assert_int_equal(nmis[1], 1);
+}
+
+/* Nothing tells that it is in the guest: it has not left it since it passed by. */
+static void test_a_guest_without_exits_between_two_passes_is_not_disturbed(void **state)
+{
+	(void)state;
+	pcpu_get(1)->current_vcpu = &vcpu;
+	pcpu_get(2)->idle = true;
+	for (unsigned i = 0; i < 20; i++) {
+		now += HZ;
+		if (i % 2 == 0)
+			look(1);
+		look(0);
+	}
+	assert_int_equal(nmis[1], 0);
 }
 
 static void test_a_silent_cpu_is_asked_once_a_second(void **state)
@@ -158,6 +192,10 @@ static void test_a_silent_cpu_is_asked_once_a_second(void **state)
 	assert_int_equal(look(0), now + HZ);
 	now += HZ / 2;
 	look(0);
+	for (unsigned i = 0; i < 2; i++) {
+		now += HZ;
+		look(0);
+	}
 	assert_int_equal(nmis[1], 0);
 	for (unsigned i = 0; i < 3; i++) {
 		now += HZ;
@@ -254,10 +292,12 @@ static void test_a_provoked_panic(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_those_that_sleep_since_boot_are_woken, set_up),
 		cmocka_unit_test_setup(test_cpus_that_sleep_are_not_disturbed, set_up),
 		cmocka_unit_test_setup(test_cpus_that_get_on_are_not_disturbed, set_up),
 		cmocka_unit_test_setup(test_a_cpu_in_its_guest_is_not_disturbed, set_up),
 		cmocka_unit_test_setup(test_a_vcpu_that_is_gone_is_not_looked_at, set_up),
+		cmocka_unit_test_setup(test_a_guest_without_exits_between_two_passes_is_not_disturbed, set_up),
 		cmocka_unit_test_setup(test_a_silent_cpu_is_asked_once_a_second, set_up),
 		cmocka_unit_test_setup(test_others_look_after_the_boot_processor, set_up),
 		cmocka_unit_test_setup(test_an_nmi_that_nobody_sent_is_not_for_the_watchdog, set_up),

@@ -67,14 +67,10 @@ enum exit_action exit_timer(struct vcpu *vcpu, const struct vm_exit *exit)
 }
 
 /* With interrupts off only an NMI, INIT or start-up IPI from another vCPU can end the HLT. */
-static bool may_wake(struct vcpu *vcpu)
-{
-	return vcpu->vm->vcpu_count > 1 || virt_ops->register_read(&vcpu->virt, VIRT_RFLAGS) & RFLAGS_IF;
-}
-
 enum exit_action exit_hlt(struct vcpu *vcpu, const struct vm_exit *exit)
 {
-	if (unlikely(!may_wake(vcpu)))
+	vcpu->sched.deaf = !(virt_ops->register_read(&vcpu->virt, VIRT_RFLAGS) & RFLAGS_IF);
+	if (unlikely(vcpu->sched.deaf && vcpu->vm->vcpu_count == 1))
 		return exit_crash(vcpu, "HLT with interrupts off at rip 0x%llx: nothing can wake the VM", (unsigned long long)exit->rip);
 	return EXIT_BLOCK;
 }

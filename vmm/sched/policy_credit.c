@@ -24,7 +24,7 @@ static struct {
 	uint64_t boost;      /* for each event */
 	uint64_t yield;      /* the turn of whoever goes before one that spins */
 	uint64_t cap_window;
-	uint64_t cap_least;  /* of a cap's rest that is given to one of several vCPUs */
+	uint64_t least;      /* not worth a switch: a shorter rest of a turn, or of a cap for one of several vCPUs */
 	uint64_t starved;    /* so long a vCPU waits at most, even if its VM used its share by others */
 	uint64_t starved_turn;
 	int64_t virtual_slice; /* of a VM with the default weight, in virtual time */
@@ -39,7 +39,7 @@ static void set_lengths(void)
 	lengths.slice = 10000 * microsecond;
 	lengths.boost = lengths.yield = 1000 * microsecond;
 	lengths.cap_window = 10000 * microsecond;
-	lengths.cap_least = 50 * microsecond;
+	lengths.least = 50 * microsecond;
 	lengths.starved = 200000 * microsecond;
 	lengths.starved_turn = 2000 * microsecond;
 	lengths.virtual_slice = (int64_t)(lengths.slice * VIRTUAL_SCALE / DEFAULT_WEIGHT);
@@ -60,6 +60,16 @@ static uint32_t weight_of(const struct vm *vm)
 	uint32_t weight = vm->sched_settings.weight;
 
 	return weight ? weight : DEFAULT_WEIGHT;
+}
+
+/* With the run that goes on, which is charged at its end: it may be long. */
+static uint64_t virtual_time_now(const struct vcpu *vcpu, uint64_t now)
+{
+	uint64_t time = virtual_time(vcpu);
+
+	if (vcpu->state == VCPU_RUNNING && now > vcpu->sched.since)
+		time += (now - vcpu->sched.since) * VIRTUAL_SCALE / weight_of(vcpu->vm);
+	return time;
 }
 
 /* ---- admission ---- */
@@ -130,7 +140,7 @@ static uint64_t cap_left(struct vm *vm, uint64_t now)
 	return left;
 }
 
-/* Gives a vCPU a part of that in advance, never beyond the window; the rest comes back by charge_cap(). */
+/* Gives a vCPU a part of that in advance; what it does not use comes back by charge_cap(). */
 static uint64_t grant(struct vcpu *vcpu, uint64_t now)
 {
 	struct vm *vm = vcpu->vm;
@@ -139,8 +149,7 @@ static uint64_t grant(struct vcpu *vcpu, uint64_t now)
 		return UINT64_MAX;
 	uint64_t left = cap_left(vm, now);
 	spinlock_lock(&cap_lock);
-	uint64_t part = min_u64(left, max_u64(left / vm->vcpu_count, lengths.cap_least));
-	part = min_u64(part, vm->sched.cap_window + lengths.cap_window - now);
+	uint64_t part = min_u64(left, max_u64(left / vm->vcpu_count, lengths.least));
 	vm->sched.cap_used += part;
 	vcpu->sched.credit.granted = part;
 	spinlock_unlock(&cap_lock);
@@ -206,9 +215,11 @@ static bool find_lead(struct scheduler_cpu *cpu, const struct vcpu *vcpu, int64_
 	}
 	for (uint32_t i = 0; i < pcpu_count(); i++) {
 		const struct scheduler_cpu *other = scheduler_cpu_of(i);
+		if (other == cpu)
+			continue;
 		uint64_t clock = __atomic_load_n(&other->credit.clock, __ATOMIC_RELAXED);
 		int64_t ahead = (int64_t)(virtual_time(vcpu) - clock);
-		if (other == cpu || !(vcpu->sched.affinity >> i & 1) || __atomic_load_n(&other->idle, __ATOMIC_RELAXED) || !clock)
+		if (!(vcpu->sched.affinity >> i & 1) || __atomic_load_n(&other->idle, __ATOMIC_RELAXED) || !clock)
 			continue;
 		*lead = found ? (ahead > *lead ? ahead : *lead) : ahead;
 		found = true;
@@ -372,9 +383,8 @@ static struct vcpu *pick_credit(struct scheduler_cpu *cpu, uint64_t now, uint64_
 	if (best_rank > 0)
 		__atomic_store_n(&cpu->credit.clock, virtual_time(vcpu) | 1, __ATOMIC_RELAXED);
 	uint64_t granted = grant(vcpu, now);
-	*until = waits ? now + turn : UINT64_MAX;
-	if (granted != UINT64_MAX)
-		*until = min_u64(*until, now + granted);
+	cpu->run_most = min_u64(waits ? turn : UINT64_MAX, granted);
+	*until = granted == UINT64_MAX ? UINT64_MAX : vcpu->vm->sched.cap_window + lengths.cap_window;
 	return vcpu;
 }
 
@@ -391,6 +401,12 @@ static uint64_t next_event_credit(struct scheduler_cpu *cpu, uint64_t now)
 	return next;
 }
 
+/* What is left of a turn; less than a switch costs is nothing. */
+static uint64_t rest(uint64_t left, uint64_t used)
+{
+	return left > used + lengths.least ? left - used : 0;
+}
+
 static void charge_credit(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_t from, uint64_t to)
 {
 	uint64_t used = to - from;
@@ -399,10 +415,10 @@ static void charge_credit(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_t
 	__atomic_fetch_add(&vcpu->vm->sched.virtual_time, (used + service) * VIRTUAL_SCALE / weight_of(vcpu->vm), __ATOMIC_RELAXED);
 	charge_cap(vcpu, used);
 	if (cpu->credit.turn == vcpu)
-		cpu->credit.turn_left -= min_u64(used, cpu->credit.turn_left);
+		cpu->credit.turn_left = rest(cpu->credit.turn_left, used);
 	if (!vcpu->sched.boosted)
 		return;
-	vcpu->sched.credit.boost_left -= min_u64(used, vcpu->sched.credit.boost_left);
+	vcpu->sched.credit.boost_left = rest(vcpu->sched.credit.boost_left, used);
 	if (!vcpu->sched.credit.boost_left)
 		vcpu->sched.boosted = false;
 }
@@ -418,7 +434,7 @@ static bool is_wanted(struct scheduler_cpu *to, const struct vcpu *vcpu, uint64_
 		return false;
 	list_for_each(link, &to->credit.queue) {
 		const struct vcpu *other = list_entry(link, struct vcpu, sched.link);
-		if (may_run(other, now) && (!most || (int64_t)(virtual_time(other) - virtual_time(most)) < 0))
+		if (may_run(other, now) && (!most || (int64_t)(virtual_time(other) - virtual_time_now(most, now)) < 0))
 			most = other;
 	}
 	if (!most)
@@ -426,7 +442,7 @@ static bool is_wanted(struct scheduler_cpu *to, const struct vcpu *vcpu, uint64_
 	/* vCPUs of one VM share its time equally. */
 	if (most->vm == vcpu->vm)
 		return most->sched.since + 2 * lengths.slice < now && vcpu->sched.since + 2 * lengths.slice < now;
-	return (int64_t)(virtual_time(most) - virtual_time(vcpu)) > lengths.virtual_slice;
+	return (int64_t)(virtual_time_now(most, now) - virtual_time(vcpu)) > lengths.virtual_slice;
 }
 
 static struct vcpu *steal_credit(struct scheduler_cpu *from, struct scheduler_cpu *to, uint64_t now)

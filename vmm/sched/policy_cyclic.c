@@ -14,7 +14,7 @@
 
 /* A window's vCPU is taken so long before the window begins, loaded, and let go on time. */
 #define LEAD_MICROSECONDS 10u
-#define LEAD_TICKS 3000u /* on slow machines: what a switch costs in the worst case */
+#define LEAD_TICKS 4000u /* on slow machines: what a switch costs in the worst case */
 
 static uint64_t common_epoch; /* host TSC; 0: no VM was admitted yet; boot processor */
 

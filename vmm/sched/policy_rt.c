@@ -200,14 +200,15 @@ static struct vcpu *pick_rt(struct scheduler_cpu *cpu, uint64_t now, uint64_t *u
 	if (vcpu == cpu->rt.yielder)
 		sibling = find_earliest(cpu, vcpu->vm, vcpu);
 	cpu->rt.yielder = NULL;
-	uint64_t end = UINT64_MAX;
+	uint64_t most = UINT64_MAX;
 	if (sibling) {
 		vcpu = sibling;
-		end = now + ticks_from_microseconds(YIELD_MICROSECONDS);
+		most = ticks_from_microseconds(YIELD_MICROSECONDS);
 	}
 	list_remove(&vcpu->sched.link);
-	/* At its own period's end it has to go on to the next. */
-	*until = min_u64(end, min_u64(now + vcpu->sched.rt.budget_left, vcpu->sched.rt.deadline));
+	cpu->run_most = min_u64(most, vcpu->sched.rt.budget_left);
+	/* Then it has to go on to its next period. */
+	*until = vcpu->sched.rt.deadline;
 	return vcpu;
 }
 

@@ -190,6 +190,11 @@ static void run_one(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_t end)
 	put_back(cpu, vcpu, cpu->next_state, cpu->left_at);
 }
 
+/*
+ * Sleeps in HLT, not in MWAIT on cpu->attention: a CPU in MWAIT needs no IPI, but it wakes at every store to that line, takes
+ * interrupts only with a second look at them, and its deep states stop the local APIC timer of some processors; the IPI that
+ * it would save costs less than the VM exit of whoever sends it.
+ */
 static void idle(struct scheduler_cpu *cpu, uint64_t now, uint64_t deadline)
 {
 	struct pcpu *pcpu = pcpu_current();
@@ -205,10 +210,16 @@ static void idle(struct scheduler_cpu *cpu, uint64_t now, uint64_t deadline)
 		insn_sti_hlt_cli();
 		pcpu->idle = false;
 		pcpu->activity = "scheduling";
+	} else {
+		/* Work that goes on without end must not keep interrupts out. */
+		insn_sti_nop_cli();
 	}
 	__atomic_store_n(&cpu->idle, false, __ATOMIC_RELAXED);
 	__atomic_fetch_sub(&idle_count, 1, __ATOMIC_RELAXED);
 	cpu->charged_until = clock_now();
+	/* It would disturb a guest, which may run for a long time. */
+	if (deadline != UINT64_MAX && cpu->charged_until < deadline)
+		lapic_timer_cancel();
 	if (cpu->idle_since)
 		cpu->idle_ticks += cpu->charged_until - cpu->idle_since;
 	cpu->idle_since = 0;

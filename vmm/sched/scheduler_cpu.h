@@ -39,7 +39,7 @@ struct scheduler_cpu {
 
 	/* Of this CPU only. */
 	struct vcpu *looked_at;    /* a sleeping vCPU that is being looked at, so that its kicks need no attention */
-	struct vcpu *last;         /* ran here last; compared only */
+	struct vcpu *last;         /* ran here last, if it still belongs here; compared only */
 	enum vcpu_state next_state; /* of the vCPU that runs, once it has left */
 	bool yielded;              /* it left because it spins */
 	uint64_t blocked_deadline; /* earliest wake_at of the vCPUs here */
@@ -115,7 +115,7 @@ bool scheduler_run_posted_call(struct scheduler_cpu *cpu);
 
 /* vcpu_run.c */
 /**
- * scheduler_run_vcpu() - runs a vCPU until it blocks, stops, or its CPU is wanted; then cpu->next_state and cpu->yielded say why.
+ * scheduler_run_vcpu() - runs a vCPU, which is loaded, until it blocks, stops, or its CPU is wanted; then cpu->next_state and cpu->yielded say why.
  * @run_end: host TSC, UINT64_MAX for never.
  */
 void scheduler_run_vcpu(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_t run_end);

@@ -97,6 +97,9 @@ void scheduler_detach(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_t now
 		place++;
 	cpu->vcpus[place] = cpu->vcpus[--cpu->vcpu_count];
 	cpu->list_changed = true;
+	/* Another vCPU may get its memory. */
+	if (cpu->last == vcpu)
+		cpu->last = NULL;
 }
 
 bool scheduler_may_move(const struct scheduler_cpu *from, const struct scheduler_cpu *to, const struct vcpu *vcpu)

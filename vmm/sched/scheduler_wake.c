@@ -11,6 +11,7 @@
  * asking for its sleepers cannot keep others from their CPU. */
 #define LOOKS_IN_VAIN_MAX 4u
 #define LOOKS_NANOSECONDS 1000000u
+#define OFTEN_IN_VAIN (VCPU_REQUEST_EVENT | VCPU_REQUEST_TIMER | VCPU_REQUEST_SIPI)
 
 void scheduler_wake_cpu(struct scheduler_cpu *cpu)
 {
@@ -32,9 +33,10 @@ void scheduler_kick_vcpu(struct vcpu *vcpu)
 	enum vcpu_state state = __atomic_load_n(&vcpu->state, __ATOMIC_ACQUIRE);
 	if (state == VCPU_RUNNING && !here)
 		ipi_kick(pcpu);
-	if (!(__atomic_load_n(&vcpu->requests, __ATOMIC_RELAXED) & scheduler_requests_of_interest(state)))
+	uint32_t requests = __atomic_load_n(&vcpu->requests, __ATOMIC_RELAXED) & scheduler_requests_of_interest(state);
+	if (!requests)
 		return;
-	if (state == VCPU_BLOCKED && clock_now() < __atomic_load_n(&vcpu->sched.quiet_until, __ATOMIC_RELAXED))
+	if (state == VCPU_BLOCKED && !(requests & ~OFTEN_IN_VAIN) && clock_now() < __atomic_load_n(&vcpu->sched.quiet_until, __ATOMIC_RELAXED))
 		return;
 	scheduler_wake_cpu(cpu);
 }

@@ -197,7 +197,7 @@ static void take_timer_back(struct vcpu *vcpu)
 }
 
 /* So that a guest begins at a time that does not depend on how long the switch to it takes. */
-static void wait_until(uint64_t time)
+static void wait_for_entry(uint64_t time)
 {
 	uint64_t now = clock_now();
 
@@ -207,20 +207,32 @@ static void wait_until(uint64_t time)
 		insn_pause();
 }
 
+/* The last thing before the guest's entry: its time counts from now on. */
+static void begin_run(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_t run_end)
+{
+	if (cpu->enter_at)
+		wait_for_entry(cpu->enter_at);
+	cpu->entered_at = clock_now();
+	if (cpu->run_most >= run_end - cpu->entered_at || run_end <= cpu->entered_at)
+		return;
+	uint64_t end = cpu->entered_at + cpu->run_most;
+	if (vcpu->virt.entry_deadline > end)
+		vcpu->virt.entry_deadline = end;
+	cpu->run_end = end;
+}
+
 void scheduler_run_vcpu(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_t run_end)
 {
-	scheduler_load(cpu, vcpu);
+	cpu->entered_at = clock_now();
 	if (!vcpu->first_entry_tsc)
-		vcpu->first_entry_tsc = clock_now();
+		vcpu->first_entry_tsc = cpu->entered_at;
 	cpu->run_end = run_end;
 	cpu->yielded = false;
 	vcpu->scheduler = cpu;
 	/* Whatever happened while it did not run: look at timers and interrupts once. */
 	__atomic_fetch_or(&vcpu->requests, VCPU_REQUEST_EVENT | VCPU_REQUEST_TIMER, __ATOMIC_SEQ_CST);
-	cpu->entered_at = clock_now();
 	if (may_enter(cpu, vcpu)) {
-		wait_until(cpu->enter_at);
-		cpu->entered_at = clock_now();
+		begin_run(cpu, vcpu, run_end);
 		virt_ops->vcpu_run(&vcpu->virt, handle_exit);
 	}
 	cpu->left_at = clock_now();

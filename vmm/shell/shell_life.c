@@ -111,13 +111,23 @@ SHELL_COMMAND(shell_create_command);
 		.maximum_arguments = 1,                                                                                            \
 		.completion = SHELL_COMPLETE_VM,                                                                                   \
 		.run = run_##command,                                                                                              \
-	};                                                                                                                         \
-	SHELL_COMMAND(shell_##command##_command)
+	}
 
 VM_COMMAND(destroy, "end a VM at once and give back all it has",
 	   "  As pulling the plug. `vm NAME: stopped (destroyed)` in the log says that it is done.\n");
+SHELL_COMMAND(shell_destroy_command);
+
 VM_COMMAND(pause, "keep a VM from running until `unpause`", "  Its clock goes on.\n");
+SHELL_COMMAND(shell_pause_command);
+
 VM_COMMAND(unpause, "let a paused VM go on", "");
-VM_COMMAND(shutdown, "ask a VM's guest to power off, by its ACPI power button", "  What follows is as on_poweroff says.\n");
-VM_COMMAND(reboot, "the same, and start the VM again when it has powered off", "");
+SHELL_COMMAND(shell_unpause_command);
+
+VM_COMMAND(shutdown, "ask a VM's guest to power off, by its ACPI power button", "  A guest that does not listen to the button goes on. What follows is as on_poweroff says.\n");
+SHELL_COMMAND(shell_shutdown_command);
+
+VM_COMMAND(reboot, "ask a VM's guest to power off, and start it again then", "");
+SHELL_COMMAND(shell_reboot_command);
+
 VM_COMMAND(reset, "start a VM anew at once, whatever it does", "  As pressing the reset button: its memory is cleared, its devices begin anew.\n");
+SHELL_COMMAND(shell_reset_command);

@@ -143,6 +143,15 @@ static bool read_settings(const struct vm *vm, unsigned count, const char *const
 	return true;
 }
 
+static bool all_admitted(const struct vm *vm)
+{
+	for (uint32_t i = 0; i < vm->vcpu_count; i++) {
+		if (!vcpu_is_admitted(vm->vcpus[i]))
+			return false;
+	}
+	return true;
+}
+
 static void run_sched(unsigned count, const char *const *arguments)
 {
 	struct config_sched settings;
@@ -156,7 +165,7 @@ static void run_sched(unsigned count, const char *const *arguments)
 	if (vm == NULL)
 		return;
 	if (count > 2) {
-		if (!read_settings(vm, count - 2, arguments + 2, &settings))
+		if (!all_admitted(vm) || !read_settings(vm, count - 2, arguments + 2, &settings))
 			return;
 		enum status status = scheduler_set_policy(vm, &settings, why);
 		if (status != STATUS_OK) {

@@ -61,7 +61,7 @@ static void run_vcpu_pin(unsigned count, const char *const *arguments)
 	char why[SCHED_REFUSAL_SIZE] = "", list[CPU_LIST_SIZE];
 	uint64_t cpus;
 
-	if (vcpu == NULL || !read_cpus(arguments[3], &cpus))
+	if (vcpu == NULL || !vcpu_is_admitted(vcpu) || !read_cpus(arguments[3], &cpus))
 		return;
 	enum status status = scheduler_set_affinity(vcpu, cpus, why);
 	if (status != STATUS_OK)

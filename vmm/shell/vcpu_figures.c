@@ -1,6 +1,8 @@
 #include "vmm/shell/vcpu_figures.h"
 
 #include "arch/x86/clock.h"
+#include "vmm/shell/shell.h"
+#include "vmm/vm.h"
 
 const char *vcpu_state_name(enum vcpu_state state)
 {
@@ -10,6 +12,14 @@ const char *vcpu_state_name(enum vcpu_state state)
 	};
 
 	return (unsigned)state < array_count(names) ? names[state] : "?";
+}
+
+bool vcpu_is_admitted(const struct vcpu *vcpu)
+{
+	if (vcpu->sched.policy != NULL)
+		return true;
+	shell_print("%s: not now, it is being created or destroyed\n", vcpu->vm->config->name);
+	return false;
 }
 
 uint64_t vcpu_wait_ticks(const struct vcpu *vcpu)

@@ -2,6 +2,7 @@
 
 #include "arch/x86/clock.h"
 #include "arch/x86/cpu/watchdog.h"
+#include "arch/x86/cpu/watchdog_counter.h"
 #include "arch/x86/insn.h"
 #include "arch/x86/irq/ipi.h"
 #include "arch/x86/log.h"
@@ -20,9 +21,10 @@ struct seen {
 	unsigned looks;
 };
 
-/* Longer than a CPU with a guest that never exits takes from one pass to the next, since nothing tells that it is in the guest. */
+/* Longer than from one pass to the next of a CPU whose guest never exits: nothing tells that it is in the guest. */
 #define QUIET_LOOKS (SLEEPERS_LOOK_EVERY + 1)
 
+static bool has_counter;  /* the only CPU is interrupted by its performance counter */
 static uint64_t interval; /* of the boot processor's looks [TSC ticks]; 0: nobody looks */
 static uint64_t next_look[PCPU_MAX]; /* each CPU its own */
 static struct seen others[PCPU_MAX]; /* by the boot processor, by CPU */
@@ -48,8 +50,10 @@ void watchdog_start(void)
 	for (uint32_t i = 0; i < pcpu_count(); i++)
 		online += pcpu_get(i)->online;
 	watchdog_set_last_exit(own_last_exit);
-	if (online == 1)
+	if (online == 1) {
+		has_counter = watchdog_counter_start();
 		return;
+	}
 	__atomic_store_n(&interval, clock_ticks_from_nanoseconds(NANOSECONDS_PER_SECOND), __ATOMIC_RELEASE);
 	/* Those that sleep since they are there do so without a limit. */
 	for (uint32_t i = 1; i < pcpu_count(); i++)
@@ -154,8 +158,11 @@ extern const struct report_provider report_watchdog_provider;
 
 static void report(report_print print)
 {
-	report_row(print, "watchdog", interval != 0 ? "yes" : "no",
-		   interval != 0 ? "" : "nobody notices when the only CPU hangs in the hypervisor");
+	if (interval != 0)
+		report_row(print, "watchdog", "yes, CPUs look after each other", "");
+	else
+		report_row(print, "watchdog", has_counter ? "yes, by a performance counter" : "no",
+			   has_counter ? "" : "nobody notices when the only CPU hangs in the hypervisor");
 }
 
 const struct report_provider report_watchdog_provider = {"Keeping running", 60, report};

@@ -12,7 +12,7 @@ HOST = """\
 version = 1
 console = serial:com1,115200
 """
-GUESTS = {f"guests/{name}.elf": TEST_GUESTS / f"{name}.elf" for name in ("busy_loop", "hello")}
+GUESTS = {f"guests/{name}.elf": TEST_GUESTS / f"{name}.elf" for name in ("busy_loop", "hello", "uart_flood")}
 PANIC = r"trivet: panic: "
 
 
@@ -124,6 +124,26 @@ def test_a_panic_restarts_the_machine_again_and_again(restarting):
             machine.expect(r"the machine restarts in 2 seconds")
             assert plain(machine.text[mark:]).count(PANIC) == 1
         machine.wait_up()
+
+
+def test_many_chatty_guests_and_somebody_who_types_lose_nothing(folder):
+    names = [f"chat{i}" for i in range(4)]
+    text = HOST + "".join(guest(name, "uart_flood", testdev="yes", autostart="no") for name in names)
+    with Machine(make_medium(folder, text, GUESTS, name="chatty"), "--cpus", 2) as machine:
+        machine.wait_up()
+        machine.expect("trivet> ")
+        machine.send("; ".join(f"create {name}" for name in names) + "\r")
+        for _ in range(5):
+            assert re.search(r"^chat3 ", machine.command("list", 120), re.M)
+        for name in names:
+            assert machine.wait_stopped(name) == "exit 1"
+        lines = machine.lines()
+    for name in names:
+        shown = [line for line in lines if line.startswith(f"({name}) flood ")]
+        wanted = [f"({name}) flood {i:02} 0123456789 abcdefghijklmnopqrstuvwxyz" for i in range(60)] + [f"({name}) flood done"]
+        assert shown == wanted, (name, shown)
+        assert sum(len(line) - len(name) - 3 for line in lines
+                   if re.fullmatch(rf"\({name}\) [a-z]{{50,}}", line)) == 1000, name
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@
 #include "arch/x86/irq/interrupt.h"
 #include "arch/x86/irq/ipi.h"
 #include "arch/x86/irq/lapic.h"
+#include "arch/x86/irq/lapic_performance.h"
 #include "arch/x86/panic_hooks.h"
 #include "arch/x86/virt.h"
 #include "fake_cpu.h"
@@ -30,6 +31,7 @@ static unsigned stop_ipis, stop_nmis;
 char boot_stack_guard[PAGE_SIZE], boot_stack_top[1];
 
 void lapic_end_of_interrupt(void) { eoi_count++; }
+bool lapic_performance_nmi(void) { return false; }
 bool panic_is_active(void) { return panicking; }
 void panic_halt(void) { longjmp(halted, 1); }
 

@@ -119,6 +119,15 @@ static void test_an_error_in_a_guest_stops_its_vm(void **state)
 	assert_int_equal(fake_msr_get(MSR_MCG_STATUS), 0);
 }
 
+static void test_the_exit_of_a_machine_check(void **state)
+{
+	(void)state;
+	set_bank(1, VALID | UNCORRECTED | MEMORY_READ, 0, 0);
+	assert_int_equal(handle_kind(VM_EXIT_MACHINE_CHECK), EXIT_RESUME);
+	assert_int_equal(fixture_vm->stop_kind, VM_STOP_CRASH);
+	assert_true(fixture_vcpu->requests & VCPU_REQUEST_STOP); /* so that it is not entered again */
+}
+
 static void test_an_error_that_another_cpu_was_told_of_stops_nobody(void **state)
 {
 	(void)state;
@@ -172,7 +181,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_codes_in_words), TEST(test_the_worst_bank_counts), TEST(test_the_report_has_all_words),
-		TEST(test_an_error_in_a_guest_stops_its_vm), TEST(test_an_error_that_another_cpu_was_told_of_stops_nobody),
+		TEST(test_an_error_in_a_guest_stops_its_vm), TEST(test_the_exit_of_a_machine_check), TEST(test_an_error_that_another_cpu_was_told_of_stops_nobody),
 		TEST(test_a_cpu_that_lost_its_state_panics), TEST(test_memory_of_a_vm_stops_it_whoever_found_it),
 		TEST(test_an_error_of_the_hypervisor_panics),
 	};

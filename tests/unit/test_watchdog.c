@@ -11,6 +11,7 @@
 #include "arch/x86/cpu/watchdog.h"
 #include "arch/x86/cr.h"
 #include "arch/x86/irq/lapic.h"
+#include "arch/x86/irq/lapic_performance.h"
 #include "arch/x86/panic_hooks.h"
 #include "fake_cpu.h"
 #include "fake_panic.h"
@@ -36,6 +37,7 @@ void panic_halt(void) { abort(); }
 const struct vm_exit *exit_recorder_last(const struct vcpu *which) { assert_ptr_equal(which, &vcpu); return &last; }
 
 void lapic_end_of_interrupt(void) {}
+bool lapic_performance_nmi(void) { return false; }
 
 enum status lapic_send_ipi(uint32_t apic_id, uint8_t vector)
 {

@@ -2,6 +2,7 @@
 
 #include "arch/x86/clock.h"
 #include "arch/x86/cpu/exceptions.h"
+#include "arch/x86/cpu/watchdog_counter.h"
 #include "arch/x86/cr.h"
 #include "arch/x86/irq/lapic.h"
 #include "lib/fmt.h"
@@ -36,7 +37,7 @@ bool watchdog_answer(const struct idt_frame *frame)
 	uint64_t exit = last_exit != NULL ? last_exit(pcpu) : 0, now = clock_now();
 	char place[SYMBOL_TEXT_SIZE];
 
-	if (!__atomic_exchange_n(&answer->asked, false, __ATOMIC_ACQUIRE))
+	if (!__atomic_exchange_n(&answer->asked, false, __ATOMIC_ACQUIRE) && !watchdog_counter_overflowed())
 		return false;
 	/* Interrupts are on nowhere else. An NMI that ended a guest's run is an exit itself, and counts as progress. */
 	if (answer->since == 0 || sleeps || pcpu->progress != answer->progress || exit != answer->exit) {

@@ -74,8 +74,8 @@ static void check_port(void *context, uint16_t port)
 		return;
 	}
 	other = other_with_port(check->vm, port);
-	audit_fault(check->audit, "port 0x%x of the machine is open to %s%s%s", port, check->vm->config->name, other != NULL ? " and to " : "",
-		    other != NULL ? other : "");
+	audit_fault(check->audit, "port 0x%x of the machine is open to %s%s%s", port, check->vm->config->name,
+		    other != NULL ? " and to " : "", other != NULL ? other : "");
 }
 
 /* "Virtualizing MSR-Based APIC Accesses": all reads, and writes of these, reach the vCPU's own register page. */

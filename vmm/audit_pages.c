@@ -128,7 +128,8 @@ static void compare_counts(struct audit *audit, const char *what, enum page_owne
 	if (given > found)
 		audit_fault(audit, "%llu KiB of %s were given out and are lost", (unsigned long long)((given - found) / KIB), what);
 	else if (given < found)
-		audit_fault(audit, "%llu KiB of %s are in use, but were never given out", (unsigned long long)((found - given) / KIB), what);
+		audit_fault(audit, "%llu KiB of %s are in use, but were never given out",
+			    (unsigned long long)((found - given) / KIB), what);
 }
 
 void audit_pages(struct audit *audit)
@@ -146,8 +147,8 @@ void audit_pages(struct audit *audit)
 	for (unsigned owner = 0; owner < PAGE_OWNER_COUNT; owner++)
 		owned += page_pool_owned_bytes((enum page_owner)owner);
 	used = page_pool_total_bytes() - page_pool_free_bytes();
-	audit->print("%-12s %llu KiB of %llu KiB used, %llu KiB of it by the hypervisor\n", "page pool", (unsigned long long)(used / KIB),
-		     (unsigned long long)(page_pool_total_bytes() / KIB),
+	audit->print("%-12s %llu KiB of %llu KiB used, %llu KiB of it by the hypervisor\n", "page pool",
+		     (unsigned long long)(used / KIB), (unsigned long long)(page_pool_total_bytes() / KIB),
 		     (unsigned long long)(page_pool_owned_bytes(PAGE_OWNER_HYPERVISOR) / KIB));
 	if (used != owned)
 		audit_fault(audit, "the page pool counts %llu KiB as used and %llu KiB as owned", (unsigned long long)(used / KIB),

@@ -80,11 +80,9 @@ static void start_second(void (*code)(unsigned index))
 {
 	uint32_t before = alive;
 
-	/* A start-up IPI close behind an INIT is lost if the processor has not taken that yet. */
-	while (alive == before) {
-		smp_start_processor(1, code);
-		work_ticks(tsc_hertz() / 200);
-	}
+	smp_start_processor(1, code);
+	while (alive == before)
+		__asm__ volatile("pause");
 }
 
 static void prepare(void)

@@ -1,14 +1,15 @@
 /*
  * credit: shares by weight. Each VM has a virtual time, which goes on while its vCPUs run, the slower the more weight it has;
  * the VM that is behind goes first. Equals take turns of a slice. What wakes for an event is boosted: it goes before the
- * others at once, but only for a short while and only if its VM is not ahead of its share. A cap limits what a VM uses of each
- * window; time is given to its vCPUs in advance, so that several of them together do not exceed it.
+ * others at once, but only for a short while and only if its VM is not ahead of its share. A VM may have a cap, see
+ * policy_credit_cap.h.
  *
  * Virtual times are compared by their difference, since they may wrap around.
  */
 #include "arch/x86/clock.h"
 #include "lib/bits.h"
 #include "lib/fmt.h"
+#include "vmm/sched/policy_credit_cap.h"
 #include "vmm/sched/policy_pinned.h"
 #include "vmm/sched/scheduler_cpu.h"
 #include "vmm/vm.h"
@@ -23,14 +24,11 @@ static struct {
 	uint64_t slice;
 	uint64_t boost;      /* for each event */
 	uint64_t yield;      /* the turn of whoever goes before one that spins */
-	uint64_t cap_window;
-	uint64_t least;      /* not worth a switch: a shorter rest of a turn, or of a cap for one of several vCPUs */
+	uint64_t least;      /* not worth a switch: a shorter rest of a turn */
 	uint64_t starved;    /* so long a vCPU waits at most, even if its VM used its share by others */
 	uint64_t starved_turn;
 	int64_t virtual_slice; /* of a VM with the default weight, in virtual time */
 } lengths;
-
-static struct spinlock cap_lock = SPINLOCK_INITIALIZER; /* protects cap_window and cap_used of all VMs that have a cap */
 
 static void set_lengths(void)
 {
@@ -38,7 +36,6 @@ static void set_lengths(void)
 
 	lengths.slice = 10000 * microsecond;
 	lengths.boost = lengths.yield = 1000 * microsecond;
-	lengths.cap_window = 10000 * microsecond;
 	lengths.least = 50 * microsecond;
 	lengths.starved = 200000 * microsecond;
 	lengths.starved_turn = 2000 * microsecond;
@@ -79,6 +76,7 @@ static enum status admit_credit(struct vcpu *vcpu, uint64_t allowed, uint32_t *p
 	struct scheduler_cpu *best = NULL;
 
 	set_lengths();
+	credit_cap_init();
 	/* The boot processor has other work too, and is the last choice among equals. */
 	for (uint64_t left = sched_cpus_not_pinned(allowed); left; left &= left - 1) {
 		struct scheduler_cpu *cpu = scheduler_cpu_of(bits_lowest(left));
@@ -101,78 +99,9 @@ static void leave_credit(struct vcpu *vcpu)
 	vcpu->sched.boosted = false;
 }
 
-/* ---- the cap ---- */
-
-static bool has_cap(const struct vm *vm)
-{
-	return vm->sched_settings.cap != 0;
-}
-
-static uint64_t cap_allowance(const struct vm *vm)
-{
-	return lengths.cap_window * vm->sched_settings.cap / 100;
-}
-
-/* Goes on to the window in which @now lies; what was used too much counts in the next ones. */
-static void advance_window_locked(struct vm *vm, uint64_t now)
-{
-	uint64_t length = lengths.cap_window, begin = vm->sched.cap_window;
-
-	if (now < begin + length)
-		return;
-	uint64_t windows = (now - begin) / length;
-	uint64_t paid = windows < 1000 ? windows * cap_allowance(vm) : UINT64_MAX;
-	vm->sched.cap_used = vm->sched.cap_used > paid ? vm->sched.cap_used - paid : 0;
-	vm->sched.cap_window = begin + windows * length;
-}
-
-/* What the VM may still use until its window ends. */
-static uint64_t cap_left(struct vm *vm, uint64_t now)
-{
-	uint64_t left = UINT64_MAX;
-
-	if (!has_cap(vm))
-		return left;
-	spinlock_lock(&cap_lock);
-	advance_window_locked(vm, now);
-	left = cap_allowance(vm) > vm->sched.cap_used ? cap_allowance(vm) - vm->sched.cap_used : 0;
-	spinlock_unlock(&cap_lock);
-	return left;
-}
-
-/* Gives a vCPU a part of that in advance; what it does not use comes back by charge_cap(). */
-static uint64_t grant(struct vcpu *vcpu, uint64_t now)
-{
-	struct vm *vm = vcpu->vm;
-
-	if (!has_cap(vm))
-		return UINT64_MAX;
-	uint64_t left = cap_left(vm, now);
-	spinlock_lock(&cap_lock);
-	uint64_t part = min_u64(left, max_u64(left / vm->vcpu_count, lengths.least));
-	vm->sched.cap_used += part;
-	vcpu->sched.credit.granted = part;
-	spinlock_unlock(&cap_lock);
-	return part;
-}
-
-static void charge_cap(struct vcpu *vcpu, uint64_t used)
-{
-	struct vm *vm = vcpu->vm;
-	uint64_t granted = vcpu->sched.credit.granted;
-
-	vcpu->sched.credit.granted = 0;
-	if (!has_cap(vm))
-		return;
-	spinlock_lock(&cap_lock);
-	uint64_t sum = vm->sched.cap_used + used;
-	vm->sched.cap_used = sum > granted ? sum - granted : 0;
-	spinlock_unlock(&cap_lock);
-}
-
 static bool may_run(const struct vcpu *vcpu, uint64_t now)
 {
-	return cap_left(vcpu->vm, now) != 0;
+	return !credit_has_cap(vcpu->vm) || credit_cap_left(vcpu->vm, now) != 0;
 }
 
 /* ---- virtual time ---- */
@@ -382,9 +311,11 @@ static struct vcpu *pick_credit(struct scheduler_cpu *cpu, uint64_t now, uint64_
 	uint64_t turn = turn_of(cpu, vcpu, best_rank, spinner);
 	if (best_rank > 0)
 		__atomic_store_n(&cpu->credit.clock, virtual_time(vcpu) | 1, __ATOMIC_RELAXED);
-	uint64_t granted = grant(vcpu, now);
-	cpu->run_most = min_u64(waits ? turn : UINT64_MAX, granted);
-	*until = granted == UINT64_MAX ? UINT64_MAX : vcpu->vm->sched.cap_window + lengths.cap_window;
+	cpu->run_most = waits ? turn : UINT64_MAX;
+	if (credit_has_cap(vcpu->vm)) {
+		cpu->run_most = min_u64(cpu->run_most, credit_cap_grant(vcpu, now));
+		*until = credit_cap_window_end(vcpu->vm);
+	}
 	return vcpu;
 }
 
@@ -396,7 +327,7 @@ static uint64_t next_event_credit(struct scheduler_cpu *cpu, uint64_t now)
 	list_for_each(link, &cpu->credit.queue) {
 		struct vcpu *vcpu = list_entry(link, struct vcpu, sched.link);
 		if (!may_run(vcpu, now))
-			next = min_u64(next, __atomic_load_n(&vcpu->vm->sched.cap_window, __ATOMIC_RELAXED) + lengths.cap_window);
+			next = min_u64(next, credit_cap_window_end(vcpu->vm));
 	}
 	return next;
 }
@@ -413,7 +344,7 @@ static void charge_credit(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_t
 	uint64_t service = __atomic_exchange_n(&vcpu->vm->sched.service_ticks, 0, __ATOMIC_RELAXED);
 
 	__atomic_fetch_add(&vcpu->vm->sched.virtual_time, (used + service) * VIRTUAL_SCALE / weight_of(vcpu->vm), __ATOMIC_RELAXED);
-	charge_cap(vcpu, used);
+	credit_cap_charge(vcpu, used);
 	if (cpu->credit.turn == vcpu)
 		cpu->credit.turn_left = rest(cpu->credit.turn_left, used);
 	if (!vcpu->sched.boosted)

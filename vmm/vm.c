@@ -218,6 +218,7 @@ enum status vm_create(const struct vm_config *config, struct vm **out)
 static void forget_end(struct vm *vm)
 {
 	vm->stop_kind = VM_STOP_NONE;
+	vm->crashed_vcpu = NULL;
 	vm->stop_announced = false;
 	vm->paused = false;
 	vm->state = VM_CREATED;
@@ -289,16 +290,17 @@ void vm_stop(struct vm *vm, enum vm_stop_kind kind, uint32_t exit_code)
 	stop_vcpus(vm);
 }
 
-void vm_crash(struct vm *vm, const char *format, ...)
+bool vm_crash(struct vm *vm, const char *format, ...)
 {
 	va_list arguments;
 
 	if (!claim_stop(vm, VM_STOP_CRASH))
-		return;
+		return false;
 	va_start(arguments, format);
 	fmt_vprint(vm->stop_text, sizeof(vm->stop_text), format, arguments);
 	va_end(arguments);
 	stop_vcpus(vm);
+	return true;
 }
 
 bool vm_press_power_button(struct vm *vm)

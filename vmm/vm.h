@@ -60,6 +60,7 @@ struct vm {
 	enum vm_stop_kind stop_kind; /* the first reason wins */
 	uint32_t exit_code;          /* VM_STOP_EXIT */
 	char stop_text[VM_STOP_TEXT_SIZE]; /* VM_STOP_CRASH: why */
+	struct vcpu *crashed_vcpu; /* VM_STOP_CRASH: whose exit was the reason; NULL: none's */
 	bool stop_announced; /* boot processor only */
 	bool paused;         /* by the user; boot processor only */
 	uint64_t started_tsc; /* host TSC when it was started last */
@@ -91,10 +92,10 @@ bool vm_press_power_button(struct vm *vm);
 
 /**
  * vm_stop() - ends the VM: its vCPUs leave the guest and do not enter again. Only the first call counts. Any CPU, any
- * lock held. vm_crash(): the same with VM_STOP_CRASH and the text that follows "crash: ".
+ * lock held. vm_crash(): the same with VM_STOP_CRASH and the text that follows "crash: ". Return: whether it was the first.
  */
 void vm_stop(struct vm *vm, enum vm_stop_kind kind, uint32_t exit_code);
-void vm_crash(struct vm *vm, const char *format, ...) printf_like(2, 3);
+bool vm_crash(struct vm *vm, const char *format, ...) printf_like(2, 3);
 
 /** vm_stop_describe() - why it stopped, as the console line says it: "poweroff", "crash: WHY", "exit 3". Returns the length. */
 size_t vm_stop_describe(const struct vm *vm, char *buffer, size_t size);

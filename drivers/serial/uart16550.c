@@ -223,6 +223,12 @@ static void set_interrupt_enable(uint8_t value)
 	uart_write(UART_INTERRUPT_ENABLE, value);
 }
 
+static void collect_input(void)
+{
+	for (unsigned i = 0; i < INPUT_BURST_MAX && (uart_read(UART_LINE_STATUS) & LSR_DATA_READY) != 0; i++)
+		take_input_byte();
+}
+
 /* The ring may hold new bytes: sends what fits now and leaves the rest to the interrupt. */
 static void start_output(void)
 {
@@ -230,18 +236,14 @@ static void start_output(void)
 		drain();
 		return;
 	}
+	/* Many lines in a row leave no time for the interrupt, while the receiver overruns. */
+	collect_input();
 	if ((uart_read(UART_LINE_STATUS) & LSR_TRANSMIT_EMPTY) != 0) {
 		uart.stalled = false;
 		send_burst();
 	}
 	if (output_used() > 0)
 		set_interrupt_enable(uart.interrupt_enable | IER_TRANSMIT_EMPTY);
-}
-
-static void collect_input(void)
-{
-	for (unsigned i = 0; i < INPUT_BURST_MAX && (uart_read(UART_LINE_STATUS) & LSR_DATA_READY) != 0; i++)
-		take_input_byte();
 }
 
 void uart16550_enable_interrupts(void)

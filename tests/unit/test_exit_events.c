@@ -167,6 +167,12 @@ static const char *why_it_stopped(void)
 	return why;
 }
 
+static void dump_crash(void)
+{
+	assert_ptr_equal(fixture_vm->crashed_vcpu, fixture_vcpu);
+	exit_crash_dump(fixture_vm->crashed_vcpu, NULL);
+}
+
 static void test_triple_fault(void **state)
 {
 	const uint8_t code[12] = {0xf4, 0x90, 0xcc, 1, 2, 3, 4, 5, 6, 7, 8, 9};
@@ -178,6 +184,10 @@ static void test_triple_fault(void **state)
 	assert_string_equal(why_it_stopped(), "crash: triple fault at rip 0x1000");
 	assert_int_equal(fixture_vm->state, VM_STOPPING);
 	assert_true(fixture_vcpu->requests & VCPU_REQUEST_STOP);
+	/* The dump is long: it is not written by the CPU of the exit. */
+	assert_false(fixture_logged("last exit"));
+	dump_crash();
+	assert_true(fixture_logged("vcpu 0: triple fault at rip 0x1000"));
 	assert_true(fixture_logged("bytes at CS:RIP: f4 90 cc 01"));
 	assert_true(fixture_logged("error: last exit"));
 	/* One dump, whole lines. */
@@ -191,6 +201,8 @@ static void test_crash_outside_memory(void **state)
 	set_guest_register(VIRT_RIP, 0xfffffff0);
 	assert_int_equal(handle_kind(VM_EXIT_TASK_SWITCH), EXIT_STOP);
 	assert_non_null(strstr(why_it_stopped(), "task switch"));
+	dump_crash();
+	assert_true(fixture_logged("last exits"));
 	assert_false(fixture_logged("bytes at CS:RIP"));
 }
 
@@ -202,6 +214,7 @@ static void test_failed_entry(void **state)
 	fake_vmcs_set(VMCS_GUEST_RFLAGS, 0);
 	assert_int_equal(handle(&exit), EXIT_STOP);
 	assert_string_equal(why_it_stopped(), "crash: VM-entry failure: invalid guest state (code 4)");
+	dump_crash();
 	assert_true(fixture_logged("entry check fails: RFLAGS"));
 	/* A number without a name. */
 	fixture_vm->stop_kind = VM_STOP_NONE;
@@ -229,6 +242,7 @@ static void test_crash_does_not_hide_an_earlier_stop(void **state)
 	vm_stop(fixture_vm, VM_STOP_POWEROFF, 0);
 	assert_int_equal(exit_crash(fixture_vcpu, "after %s", "all"), EXIT_STOP);
 	assert_string_equal(why_it_stopped(), "poweroff");
+	assert_null(fixture_vm->crashed_vcpu);
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)

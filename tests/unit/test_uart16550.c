@@ -432,6 +432,25 @@ static void test_typing_while_the_ring_is_full(void **state)
 	assert_int_equal(chip.overruns, 0);
 }
 
+/* Lines in a row, with interrupts off, while somebody types more than the receiver holds. */
+static void test_typing_between_lines(void **state)
+{
+	uint8_t byte;
+	unsigned count = 0;
+
+	(void)state;
+	uart16550_enable_interrupts();
+	for (unsigned line = 0; line < 10; line++) {
+		receive("eight ch");
+		uart16550_write("a line of the log\n", 18, false);
+	}
+	assert_int_equal(chip.overruns, 0);
+	assert_true(uart16550_interrupt());
+	while (uart16550_read(&byte))
+		count++;
+	assert_int_equal(count, 80);
+}
+
 static void test_collecting_by_hand(void **state)
 {
 	uint8_t byte;
@@ -488,6 +507,7 @@ int main(void)
 		cmocka_unit_test_setup(test_instant_transmitter, set_up),
 		cmocka_unit_test_setup(test_interrupt_storm_is_bounded, set_up),
 		cmocka_unit_test_setup(test_typing_while_the_ring_is_full, set_up),
+		cmocka_unit_test_setup(test_typing_between_lines, set_up),
 		cmocka_unit_test_setup(test_collecting_by_hand, set_up),
 		cmocka_unit_test_setup(test_the_hook_tells_of_room_once, set_up),
 	};

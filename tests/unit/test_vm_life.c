@@ -11,6 +11,7 @@
 
 #include "tests/unit/scheduler_fixture.h"
 #include "vmm/console_mux.h"
+#include "vmm/exit/exit_handlers.h"
 #include "vmm/guest/guest_boot.h"
 #include "vmm/platform.h"
 #include "vmm/sched/vm_life.h"
@@ -319,6 +320,39 @@ static void test_exit_goes_by_on_poweroff(void **state)
 	fixture_log_clear();
 	wait_for_end();
 	assert_false(fixture_logged("stopped"));
+}
+
+static void expect_loaded(struct vcpu *vcpu, void *unused)
+{
+	(void)unused;
+	assert_ptr_equal(pcpu_current()->current_vcpu, vcpu);
+}
+
+static void crashing_guest(struct virt_vcpu *virt)
+{
+	assert_int_equal(exit_crash(running(virt), "it fell over"), EXIT_STOP);
+	assert_false(fixture_logged("it fell over"));
+	guest_exits(10);
+}
+
+/* The dump takes long, and comes from the boot processor; the vCPU is back on its own CPU then, to be looked at. */
+static void test_dump_of_a_crash(void **state)
+{
+	(void)state;
+	fixture_guest = crashing_guest;
+	assert_int_equal(start(0), STATUS_OK);
+	settle();
+	assert_true(fixture_logged("error: vm vmA vcpu 0: it fell over"));
+	assert_true(fixture_logged("last exits"));
+	assert_true(fixture_logged("vm vmA: stopped (crash: it fell over)"));
+	assert_null(pcpu_current()->current_vcpu);
+	assert_int_equal(scheduler_call(vm_a()->vcpus[0], expect_loaded, NULL), STATUS_OK);
+	/* The next life begins without. */
+	vm_life_reset(vm_a());
+	fixture_guest = halting_guest;
+	wait_for_end();
+	assert_int_equal(vm_a()->state, VM_RUNNING);
+	assert_null(vm_a()->crashed_vcpu);
 }
 
 static void test_preserved_makes_room(void **state)
@@ -800,7 +834,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_start), TEST(test_created_paused), TEST(test_all_vcpus_start), TEST(test_autostart), TEST(test_all_are_loaded_before_any_runs),
 		TEST(test_order_of_policies), TEST(test_name_lives_already), TEST(test_guest_cannot_be_loaded), TEST(test_not_admitted),
-		TEST(test_no_memory_at_each_step), TEST(test_poweroff_destroys), TEST(test_exit_goes_by_on_poweroff), TEST(test_preserved_makes_room),
+		TEST(test_no_memory_at_each_step), TEST(test_poweroff_destroys), TEST(test_exit_goes_by_on_poweroff),
+		TEST(test_dump_of_a_crash), TEST(test_preserved_makes_room),
 		TEST(test_reboot_restarts), TEST(test_restarts_are_slowed), TEST(test_long_life_restarts_at_once), TEST(test_restart_without_memory_destroys),
 		TEST(test_restart_whose_guest_cannot_be_loaded), TEST(test_destroy), TEST(test_destroy_in_every_state), TEST(test_reset),
 		TEST(test_reset_of_one_that_has_stopped), TEST(test_reset_of_one_that_waits), TEST(test_pause), TEST(test_shutdown),

@@ -59,5 +59,10 @@ enum exit_action exit_triple_fault(struct vcpu *vcpu, const struct vm_exit *exit
 enum exit_action exit_task_switch(struct vcpu *vcpu, const struct vm_exit *exit);
 enum exit_action exit_entry_failed(struct vcpu *vcpu, const struct vm_exit *exit);
 enum exit_action exit_unexpected(struct vcpu *vcpu, const struct vm_exit *exit);
-/** exit_crash() - stops the VM with a reason and writes a full dump to the log. */
+/** exit_crash() - stops the VM with a reason; @vcpu becomes its crashed_vcpu, unless the VM was to stop already. */
 enum exit_action exit_crash(struct vcpu *vcpu, const char *format, ...) printf_like(2, 3);
+/**
+ * exit_crash_dump() - writes to the log, in some 60 lines, why @vcpu's VM crashed, its VMCS in words and its last exits. Some
+ * milliseconds of work: for scheduler_borrow(), when the VM has stopped.
+ */
+void exit_crash_dump(struct vcpu *vcpu, void *unused);

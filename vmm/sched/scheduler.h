@@ -68,6 +68,11 @@ must_check enum status scheduler_set_policy(struct vm *vm, const struct config_s
  */
 must_check enum status scheduler_call(struct vcpu *vcpu, void (*function)(struct vcpu *, void *), void *argument);
 
+/**
+ * scheduler_borrow() - the same, but on this CPU, with a vCPU that is VCPU_OFF: for long work, which its own CPU is to be spared.
+ */
+must_check enum status scheduler_borrow(struct vcpu *vcpu, void (*function)(struct vcpu *, void *), void *argument);
+
 /* What a CPU did with its time since it came online [TSC ticks]; may be read on any CPU. */
 struct scheduler_times {
 	uint64_t guest, idle, total;

@@ -96,6 +96,29 @@ enum status scheduler_remove(struct vcpu *vcpu)
 	return STATUS_OK;
 }
 
+static void load_here(struct vcpu *vcpu)
+{
+	struct scheduler_cpu *cpu = pcpu_current()->scheduler;
+
+	spinlock_lock(&cpu->lock);
+	scheduler_load(cpu, vcpu);
+	spinlock_unlock(&cpu->lock);
+}
+
+enum status scheduler_borrow(struct vcpu *vcpu, void (*function)(struct vcpu *, void *), void *argument)
+{
+	char why[SCHED_REFUSAL_SIZE];
+	enum status status = detach(vcpu, why);
+
+	if (status != STATUS_OK)
+		return status;
+	load_here(vcpu);
+	function(vcpu, argument);
+	load_here(NULL);
+	attach(vcpu);
+	return STATUS_OK;
+}
+
 void scheduler_start(struct vcpu *vcpu)
 {
 	struct scheduler_cpu *cpu = lock_cpu_of(vcpu);

@@ -44,7 +44,7 @@ enum status vm_launch_prepare(struct vm *vm)
 
 	if (status != STATUS_OK)
 		return status;
-	status = scheduler_call(vm->vcpus[0], load_guest, &request);
+	status = scheduler_borrow(vm->vcpus[0], load_guest, &request);
 	if (status == STATUS_OK)
 		return request.status;
 	log_error("vm %s: CPU %u does not answer: %s", vm->config->name, vm->vcpus[0]->pcpu_index, status_name(status));

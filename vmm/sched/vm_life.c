@@ -3,6 +3,7 @@
 #include "arch/x86/clock.h"
 #include "lib/string.h"
 #include "vmm/console_mux.h"
+#include "vmm/exit/exit_handlers.h"
 #include "vmm/sched/scheduler.h"
 #include "vmm/sched/vm_launch.h"
 #include "vmm/vm.h"
@@ -36,7 +37,6 @@ static bool is_due(uint64_t time)
 
 static void announce(struct vm *vm, const char *why)
 {
-	console_mux_flush(vm);
 	vm->stop_announced = true;
 	log_info("vm %s: stopped (%s)", vm->config->name, why);
 }
@@ -137,6 +137,9 @@ static void finish_stop(struct vm *vm)
 		vm->life.restart = true;
 	}
 	vm_stop_describe(vm, why, sizeof(why));
+	console_mux_flush(vm);
+	if (vm->crashed_vcpu && scheduler_borrow(vm->crashed_vcpu, exit_crash_dump, NULL) != STATUS_OK)
+		log_error("vm %s: no dump: CPU %u does not answer", vm->config->name, vm->crashed_vcpu->pcpu_index);
 	/* The user's wish is announced when it is fulfilled. */
 	if (vm->stop_kind != VM_STOP_DESTROYED)
 		announce(vm, why);

@@ -100,7 +100,7 @@ static enum status prepare_of_policy(const struct config *config, const struct s
 }
 
 /*
- * All are loaded before any runs: loading is the work of the vCPU's CPU, which may have nothing else to do yet. Those whose
+ * All are loaded before any runs: loading is the boot processor's work, which guests would make slower. Those whose
  * policy goes first choose their CPUs first.
  */
 static enum status create_all(const struct config *config, bool autostart)

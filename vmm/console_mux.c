@@ -11,7 +11,8 @@
 #define CHUNK_SIZE 256u        /* moved at a time */
 #define PROMPT_EXPANSION 24u   /* bytes sent around the prompt to draw it */
 #define TYPED_SIZE 4096u       /* a power of two */
-#define OUTPUT_PAUSE_NANOSECONDS 2000000u
+#define ATTACHED_PAUSE_NANOSECONDS 2000000u /* somebody waits for the echo of a key */
+#define UNWATCHED_PAUSE_NANOSECONDS 10000000u /* each look costs all VMs of this CPU a switch */
 #define INPUT_BUDGET 256u      /* bytes per poll, so that guests get their turn */
 
 static const char erase_line[] = "\r\033[K";
@@ -231,9 +232,11 @@ static bool poll_output(void)
 {
 	bool moved = false;
 
+	uint64_t pause = mux.attached ? ATTACHED_PAUSE_NANOSECONDS : UNWATCHED_PAUSE_NANOSECONDS;
+
 	/* Before the rings are looked at: what comes later is seen at that time. */
 	if (console_mux_has_output())
-		__atomic_store_n(&mux.next_poll, clock_now() + clock_ticks_from_nanoseconds(OUTPUT_PAUSE_NANOSECONDS), __ATOMIC_RELEASE);
+		__atomic_store_n(&mux.next_poll, clock_now() + clock_ticks_from_nanoseconds(pause), __ATOMIC_RELEASE);
 	for (uint32_t i = 0; i < vm_list_count; i++) {
 		struct vm *vm = vm_list[i];
 

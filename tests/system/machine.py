@@ -123,6 +123,17 @@ class Machine:
                 return found[0][1]
             self.expect(r"vm \S+: stopped \([^\n]*\)\r?\n", max(1, deadline - time.monotonic()))
 
+    def vm_state(self, name):
+        """A VM's state as `list` says it."""
+        return re.search(rf"^{name} +\S+ +\d+ +\d+  (\S.*?) {{2,}}\S+$", self.command("list"), re.M)[1]
+
+    def wait_off(self, name, timeout=60):
+        """Waits until a VM that has stopped has given everything back; gives its state."""
+        deadline = time.monotonic() + timeout
+        while not self.vm_state(name).startswith("off ("):
+            assert time.monotonic() < deadline, self.tail()
+        return self.vm_state(name)
+
     def wait_end(self, timeout=30):
         """Waits until scripts/emu ends; gives its exit status."""
         self.child.expect(pexpect.EOF, timeout=timeout)

@@ -16,10 +16,6 @@ def free_memory(machine):
     return int(re.search(r"^free memory: (\d+) KiB", machine.command("list"), re.M)[1])
 
 
-def state(machine, name):
-    return re.search(rf"^{name} +\S+ +\d+ +\d+  (\S.*?) {{2,}}\S+$", machine.command("list"), re.M)[1]
-
-
 def stops(machine, name):
     return re.findall(rf"info: vm {name}: stopped \((.*)\)", "\n".join(machine.lines()))
 
@@ -28,13 +24,6 @@ def wait_line(machine, pattern, number, timeout=60):
     """Waits until lines with the pattern were logged that often."""
     while len(re.findall(pattern, "\n".join(machine.lines()))) < number:
         machine.expect(r"\n", timeout)
-
-
-def wait_gone(machine, name):
-    for _ in range(50):
-        if machine.command("list").find("destroying") < 0:
-            break
-    assert state(machine, name).startswith("off (")
 
 
 # ---- Linux ----
@@ -65,12 +54,12 @@ def test_autoexec_runs_commands_after_the_start(linux):
 
 def test_a_paused_guest_stands_still_and_goes_on(linux):
     linux.command("pause linux")
-    assert state(linux, "linux") == "paused"
+    assert linux.vm_state("linux") == "paused"
     ran = re.search(r"^linux .* (\S+)$", linux.command("list"), re.M)[1]
     linux.command("help")
     assert re.search(r"^linux .* (\S+)$", linux.command("list"), re.M)[1] == ran
     linux.command("unpause linux")
-    assert state(linux, "linux") in ("running", "runnable", "blocked")
+    assert linux.vm_state("linux") in ("running", "runnable", "blocked")
 
 
 def test_the_power_button_restarts_a_guest(linux):
@@ -105,8 +94,8 @@ def test_the_power_button_turns_a_guest_off(linux):
     wait_line(linux, r"\(linux\) BusyBox .* built-in shell", 3, 260)
     linux.command("shutdown linux")
     wait_line(linux, r"vm linux: stopped \(poweroff\)", 1)
-    wait_gone(linux, "linux")
-    assert state(linux, "linux") == "off (poweroff)"
+    linux.wait_off("linux")
+    assert linux.vm_state("linux") == "off (poweroff)"
 
 
 def test_nothing_is_left_of_it(linux):
@@ -115,7 +104,7 @@ def test_nothing_is_left_of_it(linux):
     linux.command("destroy linux")
     wait_line(linux, r"vm linux: stopped \(destroyed\)", 1)
     assert free_memory(linux) == linux.free
-    assert state(linux, "linux") == "off (destroyed)"
+    assert linux.vm_state("linux") == "off (destroyed)"
 
 
 # ---- small guests ----
@@ -152,7 +141,7 @@ def test_a_hundred_lives_leave_nothing_behind(small):
         small.send("destroy busy\r")
         wait_line(small, r"vm busy: stopped \(destroyed\)", number)
     assert free_memory(small) == small.free
-    assert state(small, "busy") == "off (destroyed)"
+    assert small.vm_state("busy") == "off (destroyed)"
 
 
 def test_ids_are_not_used_again(small):
@@ -166,7 +155,7 @@ def test_too_little_memory_is_told_and_nothing_is_left(small):
     said = small.command("create large")
     assert re.search(r"vm large: not created: needs 65536 MiB of memory and \d+ KiB for tables and vCPUs, \d+ MiB are free "
                      r"\(\d+ MiB missing\)", said), said
-    wait_gone(small, "busy")
+    small.wait_off("busy")
     assert free_memory(small) == small.free
 
 
@@ -184,7 +173,7 @@ def test_each_way_to_end_has_its_consequence(small):
     for name, end in (("keyboard", "reboot"), ("poweroff", "poweroff")):
         small.command(f"create {name}")
         assert small.wait_stopped(name) == end
-        assert state(small, name) == end
+        assert small.vm_state(name) == end
         assert re.search(r"rip +[0-9a-f]{16}", small.command(f"regs {name}"))
     small.command("create reboot")
     wait_line(small, "vm reboot: started", 3)
@@ -199,7 +188,7 @@ def test_another_file_of_the_medium_describes_vms(small):
     small.send("create mo\t\r")
     wait_line(small, "vm second: started", 1)
     assert small.wait_stopped("first") == "exit 1"
-    assert state(small, "first") == "exit 1"
+    assert small.vm_state("first") == "exit 1"
     small.command("destroy first; destroy second")
     wait_line(small, r"vm second: stopped \(destroyed\)", 1)
     wait_line(small, r"vm first: stopped \(destroyed\)", 1)

@@ -301,7 +301,8 @@ static void list_shows_states(void **state)
 {
 	static const struct { enum vm_state state; bool paused; const char *name; } rows[] = {
 		{VM_CREATED, true, "paused"}, {VM_CREATED, false, "created"}, {VM_RUNNING, true, "paused"}, {VM_RUNNING, false, "runnable"},
-		{VM_STOPPING, false, "stopping"}, {VM_RESTARTING, false, "restarting"}, {VM_DESTROYING, false, "destroying"},
+		{VM_STOPPING, false, "stopping (exit 3)"}, {VM_RESTARTING, false, "restarting (exit 3)"},
+		{VM_DESTROYING, false, "destroying (exit 3)"},
 	};
 
 	(void)state;

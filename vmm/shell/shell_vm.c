@@ -12,6 +12,8 @@
 #include "vmm/shell/vcpu_figures.h"
 #include "vmm/vm.h"
 
+#define STATE_SIZE (VM_STOP_TEXT_SIZE + 32u)
+
 /* Of a running VM, what its most active vCPU does. */
 static const char *activity_name(const struct vm *vm)
 {
@@ -26,14 +28,23 @@ static const char *activity_name(const struct vm *vm)
 	return vcpu_state_name(VCPU_OFF);
 }
 
+/* What is being done with a VM that has stopped, and why it did. */
+static void describe_end(const struct vm *vm, const char *doing, char *text, size_t size)
+{
+	char why[VM_STOP_TEXT_SIZE + 16];
+
+	vm_stop_describe(vm, why, sizeof(why));
+	fmt_print(text, size, "%s (%s)", doing, why);
+}
+
 static void describe_state(const struct vm *vm, char *text, size_t size)
 {
 	switch (vm->state) {
 	case VM_CREATED: string_copy(text, size, vm->paused ? "paused" : "created"); break;
 	case VM_RUNNING: string_copy(text, size, vm->paused ? "paused" : activity_name(vm)); break;
-	case VM_STOPPING: string_copy(text, size, "stopping"); break;
-	case VM_RESTARTING: string_copy(text, size, "restarting"); break;
-	case VM_DESTROYING: string_copy(text, size, "destroying"); break;
+	case VM_STOPPING: describe_end(vm, "stopping", text, size); break;
+	case VM_RESTARTING: describe_end(vm, "restarting", text, size); break;
+	case VM_DESTROYING: describe_end(vm, "destroying", text, size); break;
 	default: vm_stop_describe(vm, text, size); break;
 	}
 }
@@ -51,7 +62,7 @@ static uint64_t run_milliseconds(const struct vm *vm)
 static void list_absent(const struct vm_config *config)
 {
 	const char *end = vm_life_last_end(config);
-	char state[VM_STOP_TEXT_SIZE + 24];
+	char state[STATE_SIZE];
 
 	if (vm_find(config->name) != NULL)
 		return;
@@ -69,7 +80,7 @@ static void run_list(unsigned count, const char *const *arguments)
 	for (uint32_t i = 0; i < vm_list_count; i++) {
 		const struct vm *vm = vm_list[i];
 		uint64_t milliseconds = run_milliseconds(vm);
-		char state[VM_STOP_TEXT_SIZE + 16];
+		char state[STATE_SIZE];
 
 		describe_state(vm, state, sizeof(state));
 		shell_print("%-31s %3u %8llu %5u  %-16s %8llu.%llu\n", vm->config->name, vm->id,
@@ -118,7 +129,7 @@ static void info_devices(struct vm *vm)
 static void run_info(unsigned count, const char *const *arguments)
 {
 	struct vm *vm = arguments_vm(arguments[1]);
-	char state[VM_STOP_TEXT_SIZE + 16];
+	char state[STATE_SIZE];
 
 	(void)count;
 	if (vm == NULL)

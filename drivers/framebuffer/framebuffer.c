@@ -26,6 +26,7 @@ enum parse_state {
 static struct {
 	struct spinlock lock; /* protects all below */
 	bool available;
+	hpa_t base;
 	uint8_t *pixels;
 	uint32_t pitch; /* [bytes] */
 	uint32_t foreground;
@@ -73,6 +74,7 @@ enum status framebuffer_init(const struct boot_framebuffer *framebuffer)
 	if (screen.pixels == NULL)
 		return STATUS_NO_MEMORY;
 
+	screen.base = hpa(framebuffer->base);
 	screen.pitch = framebuffer->pitch;
 	screen.foreground = TEXT_BRIGHTNESS << framebuffer->red_shift | TEXT_BRIGHTNESS << framebuffer->green_shift |
 			    TEXT_BRIGHTNESS << framebuffer->blue_shift;
@@ -91,6 +93,11 @@ enum status framebuffer_init(const struct boot_framebuffer *framebuffer)
 bool framebuffer_is_available(void)
 {
 	return screen.available;
+}
+
+hpa_t framebuffer_address(void)
+{
+	return screen.available ? screen.base : hpa(0);
 }
 
 static char *text_line(uint32_t row)

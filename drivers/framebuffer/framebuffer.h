@@ -24,6 +24,8 @@ extern struct log_sink framebuffer_log_sink;
  */
 must_check enum status framebuffer_init(const struct boot_framebuffer *framebuffer);
 bool framebuffer_is_available(void);
+/** framebuffer_address() - where its first pixel lies; 0 if it is not available. */
+hpa_t framebuffer_address(void);
 
 /**
  * framebuffer_write() - shows text; understands '\n', '\r', '\t', '\b'; swallows other control bytes and ANSI escape

@@ -140,9 +140,27 @@ static bool ports_reach(uint16_t segment, uint16_t offset)
 	return ports_answer && segment == 0 && offset < PORT_CONFIG_SIZE;
 }
 
+static uint32_t read_locked(struct pci_address address, uint16_t offset, unsigned size)
+{
+	const struct ecam_window *window = find_window(address.segment, address.bus);
+
+	if (window != NULL)
+		return ecam_read(ecam_pointer(window, address, offset), size);
+	return ports_reach(address.segment, offset) ? port_read(address, offset, size) : UINT32_MAX;
+}
+
+static void write_locked(struct pci_address address, uint16_t offset, unsigned size, uint32_t value)
+{
+	const struct ecam_window *window = find_window(address.segment, address.bus);
+
+	if (window != NULL)
+		ecam_write(ecam_pointer(window, address, offset), size, value);
+	else if (ports_reach(address.segment, offset))
+		port_write(address, offset, size, value);
+}
+
 uint32_t pci_config_read(struct pci_address address, uint16_t offset, unsigned size)
 {
-	const struct ecam_window *window;
 	uint32_t value = UINT32_MAX;
 
 	if (size < 1 || size > sizeof(value))
@@ -150,27 +168,26 @@ uint32_t pci_config_read(struct pci_address address, uint16_t offset, unsigned s
 	if (!is_valid(address, offset, size))
 		return value & (uint32_t)size_mask(size);
 	spinlock_lock(&lock);
-	window = find_window(address.segment, address.bus);
-	if (window != NULL)
-		value = ecam_read(ecam_pointer(window, address, offset), size);
-	else if (ports_reach(address.segment, offset))
-		value = port_read(address, offset, size);
+	value = read_locked(address, offset, size);
 	spinlock_unlock(&lock);
 	return value & (uint32_t)size_mask(size);
 }
 
 void pci_config_write(struct pci_address address, uint16_t offset, unsigned size, uint32_t value)
 {
-	const struct ecam_window *window;
-
 	if (!is_valid(address, offset, size))
 		return;
 	spinlock_lock(&lock);
-	window = find_window(address.segment, address.bus);
-	if (window != NULL)
-		ecam_write(ecam_pointer(window, address, offset), size, value);
-	else if (ports_reach(address.segment, offset))
-		port_write(address, offset, size, value);
+	write_locked(address, offset, size, value);
+	spinlock_unlock(&lock);
+}
+
+void pci_config_update(struct pci_address address, uint16_t offset, unsigned size, uint32_t clear, uint32_t set)
+{
+	if (!is_valid(address, offset, size))
+		return;
+	spinlock_lock(&lock);
+	write_locked(address, offset, size, (read_locked(address, offset, size) & ~clear) | set);
 	spinlock_unlock(&lock);
 }
 

@@ -1,4 +1,4 @@
-/* Words for the numbers in PCI configuration space. PCI Code and ID Assignment Specification, "Class Codes". */
+/* Words for the numbers in PCI configuration space, and addresses as words. PCI Code and ID Assignment Specification, "Class Codes". */
 #include "drivers/pci/pci.h"
 
 #define ANY_SUBCLASS 0xffu
@@ -76,6 +76,37 @@ static const struct {
 static const struct {
 	uint16_t id;
 	const char *name;
+} extended_capability_names[] = {
+	{0x0001, "advanced error reporting"},
+	{0x0002, "virtual channel"},
+	{0x0003, "device serial number"},
+	{0x0004, "power budgeting"},
+	{0x0009, "virtual channel"},
+	{0x000b, "vendor-specific"},
+	{0x000d, "ACS"},
+	{0x000e, "ARI"},
+	{0x000f, "ATS"},
+	{0x0010, "SR-IOV"},
+	{0x0012, "multicast"},
+	{0x0013, "page requests"},
+	{0x0015, "resizable BAR"},
+	{0x0016, "dynamic power allocation"},
+	{0x0017, "TPH requester"},
+	{0x0018, "latency tolerance reporting"},
+	{0x0019, "secondary PCI Express"},
+	{0x001b, "PASID"},
+	{0x001d, "downstream port containment"},
+	{0x001e, "L1 PM substates"},
+	{0x001f, "precision time measurement"},
+	{0x0023, "designated vendor-specific"},
+	{0x0025, "data link feature"},
+	{0x0026, "physical layer 16 GT/s"},
+	{0x0027, "lane margining"},
+};
+
+static const struct {
+	uint16_t id;
+	const char *name;
 } vendor_names[] = {
 	{0x1002, "AMD"},
 	{0x1022, "AMD"},
@@ -115,10 +146,51 @@ const char *pci_capability_name(uint8_t id)
 	return "?";
 }
 
+const char *pci_extended_capability_name(uint16_t id)
+{
+	for (size_t i = 0; i < array_count(extended_capability_names); i++)
+		if (extended_capability_names[i].id == id)
+			return extended_capability_names[i].name;
+	return "?";
+}
+
 const char *pci_vendor_name(uint16_t vendor_id)
 {
 	for (size_t i = 0; i < array_count(vendor_names); i++)
 		if (vendor_names[i].id == vendor_id)
 			return vendor_names[i].name;
 	return "";
+}
+
+/* @digits hexadecimal digits and then @end; *@text moves behind it. */
+static bool parse_number(const char **text, unsigned digits, char end, unsigned *number)
+{
+	*number = 0;
+	for (; digits > 0; digits--, (*text)++) {
+		char c = **text;
+
+		if (c >= '0' && c <= '9')
+			*number = *number << 4 | (unsigned)(c - '0');
+		else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
+			*number = *number << 4 | (unsigned)((c | 0x20) - 'a' + 10);
+		else
+			return false;
+	}
+	if (**text != end)
+		return false;
+	*text += end != '\0';
+	return true;
+}
+
+bool pci_address_parse(const char *text, struct pci_address *address)
+{
+	unsigned segment, bus, device, function;
+
+	if (!parse_number(&text, 4, ':', &segment) || !parse_number(&text, 2, ':', &bus) || !parse_number(&text, 2, '.', &device) ||
+	    !parse_number(&text, 1, '\0', &function))
+		return false;
+	if (device >= PCI_DEVICES_PER_BUS || function >= PCI_FUNCTIONS_PER_DEVICE)
+		return false;
+	*address = (struct pci_address){(uint16_t)segment, (uint8_t)bus, (uint8_t)device, (uint8_t)function};
+	return true;
 }

@@ -12,7 +12,6 @@
 #include "arch/x86/pcpu.h"
 #include "arch/x86/physmap.h"
 #include "arch/x86/vmx/vmx.h"
-#include "drivers/pci/pci.h"
 #include "drivers/power/power.h"
 #include "drivers/serial/uart16550.h"
 #include "lib/bits.h"
@@ -155,16 +154,6 @@ enum status page_pool_allocate(enum page_order order, enum page_owner owner, hpa
 	return STATUS_NO_MEMORY;
 }
 void page_pool_free(hpa_t page, enum page_order order, enum page_owner owner) { (void)page, (void)order, (void)owner; }
-uint32_t pci_count(void) { return 1; }
-
-const struct pci_function *pci_get(uint32_t index)
-{
-	static const struct pci_function function = {
-		.address = {0, 1, 2, 3}, .vendor_id = 0x8086, .device_id = 0x100e, .class_code = 2, .subclass = 0,
-	};
-
-	return index == 0 ? &function : NULL;
-}
 
 static const char *reason_name(uint32_t reason)
 {
@@ -461,7 +450,6 @@ static void host_commands(void **state)
 	(void)state;
 	says("cpu", "  0        0 online   on             web/1                    idle\n");
 	says("cpu", "  1        4 offline  off            - ");
-	says("pci", "0000:01:02.3 8086:100e Intel Ethernet controller\n");
 	says("poweroff", "the machine stays on");
 	says("reboot-host", "does not restart");
 	assert_int_equal(powered_off, 1);
@@ -502,7 +490,7 @@ static void log_commands(void **state)
 static void every_command_has_help(void **state)
 {
 	static const char *const names[] = {
-		"help", "list", "info", "console", "exits", "trace", "regs", "mem", "ept", "vmcs", "irq", "cpu", "report", "pci", "dmesg", "log",
+		"help", "list", "info", "console", "exits", "trace", "regs", "mem", "ept", "vmcs", "irq", "cpu", "report", "dmesg", "log",
 		"poweroff", "reboot-host",
 	};
 

@@ -1,7 +1,6 @@
-/* cpu, report, pci, poweroff, reboot-host */
+/* cpu, report, poweroff, reboot-host */
 #include "arch/x86/cpu/features.h"
 #include "arch/x86/pcpu.h"
-#include "drivers/pci/pci.h"
 #include "drivers/power/power.h"
 #include "drivers/serial/uart16550.h"
 #include "lib/fmt.h"
@@ -50,19 +49,6 @@ static void run_report(unsigned count, const char *const *arguments)
 	report_all(shell_print);
 }
 
-static void run_pci(unsigned count, const char *const *arguments)
-{
-	(void)count, (void)arguments;
-	for (uint32_t i = 0; i < pci_count(); i++) {
-		const struct pci_function *function = pci_get(i);
-
-		shell_print("%04x:%02x:%02x.%u %04x:%04x %s%s%s\n", function->address.segment, function->address.bus,
-			    function->address.device, function->address.function, function->vendor_id, function->device_id,
-			    pci_vendor_name(function->vendor_id), pci_vendor_name(function->vendor_id)[0] != '\0' ? " " : "",
-			    pci_class_name(function->class_code, function->subclass));
-	}
-}
-
 static void run_poweroff(unsigned count, const char *const *arguments)
 {
 	(void)count, (void)arguments;
@@ -96,15 +82,6 @@ const struct shell_command shell_report_command = {
 	.run = run_report,
 };
 SHELL_COMMAND(shell_report_command);
-
-const struct shell_command shell_pci_command = {
-	.name = "pci",
-	.arguments = "",
-	.summary = "show the machine's PCI functions",
-	.help = "",
-	.run = run_pci,
-};
-SHELL_COMMAND(shell_pci_command);
 
 const struct shell_command shell_poweroff_command = {
 	.name = "poweroff",

@@ -9,7 +9,7 @@
 #define ACPI_MAX_ATSRS 8u
 #define ACPI_MAX_RHSAS 16u
 #define ACPI_MAX_ANDDS 16u
-#define ACPI_MAX_SCOPES 8u       /* per structure */
+#define ACPI_MAX_SCOPES 32u      /* per structure */
 #define ACPI_MAX_SCOPE_PATH 8u
 #define ACPI_MAX_DEVICE_NAME 48u
 

@@ -19,6 +19,10 @@
 #define ENTRY_LEVEL BIT(15)
 #define ENTRY_MASKED BIT(16)
 #define ENTRY_DESTINATION_SHIFT 56
+#define ENTRY_REMAPPED BIT(48)
+#define ENTRY_INDEX_SHIFT 49 /* the low 15 bits of an index in the remapping table */
+#define ENTRY_VECTOR BITS(7, 0)
+#define MAX_INDEX 0x7fffu
 
 #define MAX_APIC_ID 0xfeu
 #define MIN_VECTOR 0x10u
@@ -26,12 +30,13 @@
 
 struct ioapic {
 	volatile uint8_t *registers;
-	uint32_t gsi_base, input_count;
+	uint32_t id, gsi_base, input_count;
 };
 
 static struct spinlock lock; /* protects the registers: an access takes two steps */
 static struct ioapic ioapics[IOAPIC_MAX];
 static uint32_t ioapic_count;
+static ioapic_remapper remapper; /* NULL: entries name the CPU themselves */
 
 static uint32_t read_locked(const struct ioapic *ioapic, uint32_t index)
 {
@@ -97,7 +102,7 @@ static enum status probe(hpa_t address, uint32_t gsi_base, struct ioapic *ioapic
 
 enum status ioapic_add(uint32_t id, hpa_t address, uint32_t gsi_base)
 {
-	struct ioapic ioapic = {NULL, 0, 0};
+	struct ioapic ioapic = {NULL, id, 0, 0};
 	enum status status;
 
 	spinlock_lock(&lock);
@@ -113,22 +118,119 @@ enum status ioapic_add(uint32_t id, hpa_t address, uint32_t gsi_base)
 	return status;
 }
 
+/* What an input is to do; from its entry, or from a caller. */
+struct route {
+	uint8_t vector;
+	uint32_t apic_id;
+	bool level, active_low;
+};
+
+static uint64_t plain_entry(const struct route *route)
+{
+	return (uint64_t)route->apic_id << ENTRY_DESTINATION_SHIFT | (route->level ? ENTRY_LEVEL : 0) |
+	       (route->active_low ? ENTRY_ACTIVE_LOW : 0) | route->vector;
+}
+
+/* The vector stays in the entry, since the end of a level-triggered interrupt is matched by it. */
+static enum status remapped_entry(const struct ioapic *ioapic, const struct route *route, ioapic_remapper remap, uint16_t index,
+				  uint64_t *entry)
+{
+	enum status status = remap(ioapic->id, route->vector, route->apic_id, route->level, &index);
+
+	if (status != STATUS_OK || index > MAX_INDEX)
+		return status != STATUS_OK ? status : STATUS_OUT_OF_RANGE;
+	*entry = (plain_entry(route) & ~BITS(63, 48)) | (uint64_t)index << ENTRY_INDEX_SHIFT | ENTRY_REMAPPED;
+	return STATUS_OK;
+}
+
+static enum status route_locked(const struct ioapic *ioapic, uint32_t input, const struct route *route)
+{
+	uint64_t old = read_entry_locked(ioapic, input), entry = plain_entry(route);
+	uint16_t index = old & ENTRY_REMAPPED ? (uint16_t)(old >> ENTRY_INDEX_SHIFT) : IOAPIC_NO_ENTRY;
+	enum status status = STATUS_OK;
+
+	if (remapper != NULL)
+		status = remapped_entry(ioapic, route, remapper, index, &entry);
+	else if (route->apic_id > MAX_APIC_ID)
+		return STATUS_OUT_OF_RANGE;
+	write_entry_locked(ioapic, input, status == STATUS_OK ? entry : old | ENTRY_MASKED);
+	return status;
+}
+
 enum status ioapic_route(uint32_t gsi, uint8_t vector, uint32_t apic_id, bool level, bool active_low)
 {
-	uint64_t entry = (uint64_t)apic_id << ENTRY_DESTINATION_SHIFT | (level ? ENTRY_LEVEL : 0) |
-			 (active_low ? ENTRY_ACTIVE_LOW : 0) | vector;
+	const struct route route = {vector, apic_id, level, active_low};
 	const struct ioapic *ioapic;
+	enum status status;
 	uint32_t input;
 
-	if (vector < MIN_VECTOR || apic_id > MAX_APIC_ID)
+	if (vector < MIN_VECTOR)
 		return STATUS_OUT_OF_RANGE;
 	ioapic = find(gsi, &input);
 	if (ioapic == NULL)
 		return STATUS_NOT_FOUND;
 	spinlock_lock(&lock);
-	write_entry_locked(ioapic, input, entry);
+	status = route_locked(ioapic, input, &route);
 	spinlock_unlock(&lock);
-	return STATUS_OK;
+	return status;
+}
+
+/* ---- all inputs at once ---- */
+
+#define MAX_ROUTED 16u /* when remapping starts, at boot */
+
+struct remapped_input { const struct ioapic *ioapic; uint32_t input; uint64_t old, entry; };
+
+static enum status remap_input_locked(const struct ioapic *ioapic, uint32_t input, ioapic_remapper remap,
+				      struct remapped_input *list, unsigned *count)
+{
+	uint64_t old = read_entry_locked(ioapic, input);
+	const struct route route = {(uint8_t)(old & ENTRY_VECTOR), (uint32_t)(old >> ENTRY_DESTINATION_SHIFT),
+				    (old & ENTRY_LEVEL) != 0, (old & ENTRY_ACTIVE_LOW) != 0};
+
+	struct remapped_input *item = &list[*count];
+	enum status status;
+
+	if (route.vector < MIN_VECTOR)
+		return STATUS_OK;
+	if (*count == MAX_ROUTED)
+		return STATUS_NO_MEMORY;
+	*item = (struct remapped_input){ioapic, input, old, 0};
+	status = remapped_entry(ioapic, &route, remap, IOAPIC_NO_ENTRY, &item->entry);
+	item->entry |= old & ENTRY_MASKED;
+	*count += status == STATUS_OK;
+	return status;
+}
+
+static enum status remap_inputs_locked(ioapic_remapper remap, struct remapped_input *list, unsigned *count)
+{
+	enum status status = STATUS_OK;
+
+	for (uint32_t i = 0; i < ioapic_count; i++)
+		for (uint32_t input = 0; status == STATUS_OK && input < ioapics[i].input_count; input++)
+			status = remap_input_locked(&ioapics[i], input, remap, list, count);
+	return status;
+}
+
+enum status ioapic_remap_all(ioapic_remapper remap, enum status (*enable)(void))
+{
+	struct remapped_input list[MAX_ROUTED];
+	unsigned count = 0;
+	enum status status;
+
+	spinlock_lock(&lock);
+	status = remap_inputs_locked(remap, list, &count);
+	if (status == STATUS_OK) {
+		for (unsigned i = 0; i < count; i++)
+			write_entry_locked(list[i].ioapic, list[i].input, list[i].old | ENTRY_MASKED);
+		status = enable();
+		for (unsigned i = 0; i < count; i++)
+			write_entry_locked(list[i].ioapic, list[i].input, status == STATUS_OK ? list[i].entry : list[i].old);
+		if (status == STATUS_OK)
+			remapper = remap;
+	}
+	spinlock_unlock(&lock);
+	return status;
 }
 
 static enum status set_mask(uint32_t gsi, bool masked)

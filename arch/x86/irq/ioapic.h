@@ -8,6 +8,7 @@
 #include "lib/types.h"
 
 #define IOAPIC_MAX 16u
+#define IOAPIC_NO_ENTRY 0xffffu
 
 /**
  * ioapic_add() - maps an I/O APIC, masks all its inputs; boot only.
@@ -21,7 +22,7 @@ must_check enum status ioapic_add(uint32_t id, hpa_t address, uint32_t gsi_base)
  * ioapic_route() - @gsi becomes @vector on the CPU with @apic_id, and is unmasked. @level: level-triggered, else edge;
  * @active_low: polarity.
  * Return: STATUS_OK; STATUS_NOT_FOUND (no such input); STATUS_OUT_OF_RANGE (vector below 16, or an APIC id above 254, which
- *         an entry without interrupt remapping cannot name).
+ *         an entry without interrupt remapping cannot name); what the remapper says. On errors the input is masked.
  */
 must_check enum status ioapic_route(uint32_t gsi, uint8_t vector, uint32_t apic_id, bool level, bool active_low);
 
@@ -33,3 +34,16 @@ enum status ioapic_unmask(uint32_t gsi);
 must_check enum status ioapic_read_entry(uint32_t gsi, uint64_t *entry);
 /** ioapic_input_count() - of all I/O APICs. */
 uint32_t ioapic_input_count(void);
+
+/**
+ * An IOMMU's remapping of an input: to @vector on the CPU with @apic_id. @io_apic: its id. @index: of the entry in the IOMMU's
+ * table; in: the one that the input has, or IOAPIC_NO_ENTRY; out: the one to be used, below 32768.
+ */
+typedef enum status (*ioapic_remapper)(uint32_t io_apic, uint8_t vector, uint32_t apic_id, bool level, uint16_t *index);
+
+/**
+ * ioapic_remap_all() - from now on all inputs go through @remapper: those that are routed get entries, are masked while
+ * @enable switches remapping on, and work again; routes made later follow. Boot, interrupts off, once.
+ * Return: STATUS_OK; what @remapper said (nothing changed) or @enable (the inputs stay as they were).
+ */
+must_check enum status ioapic_remap_all(ioapic_remapper remapper, enum status (*enable)(void));

@@ -16,9 +16,17 @@ static uint64_t *table_pointer(hpa_t table)
 }
 
 /* What is above a table is written last, and a table's content before the entry that shows it to the hardware. */
-static void entry_write(uint64_t *entry, uint64_t value)
+static void entry_write(const struct page_table_format *format, uint64_t *entry, uint64_t value)
 {
 	__atomic_store_n(entry, value, __ATOMIC_RELEASE);
+	if (format->flush != NULL)
+		format->flush(entry, sizeof(*entry));
+}
+
+static void table_flush(const struct page_table_format *format, hpa_t table)
+{
+	if (format->flush != NULL)
+		format->flush(table_pointer(table), PAGE_SIZE);
 }
 
 /* A 1 GiB leaf must be splittable into 2 MiB leaves. */
@@ -74,6 +82,7 @@ enum status page_table_create(struct page_table *table, const struct page_table_
 
 	if (status != STATUS_OK)
 		return status;
+	table_flush(format, root);
 	*table = (struct page_table){.format = format, .root = root, .table_pages = 1};
 	return STATUS_OK;
 }
@@ -122,6 +131,7 @@ static bool leaf_fits(const struct mapping *mapping, unsigned level, uint64_t st
 /* The table below a non-present @entry (NULL while the table that would hold it does not exist yet); 0 if only counted. */
 static hpa_t provide_table(struct mapping *mapping, uint64_t *entry)
 {
+	const struct page_table_format *format = mapping->table->format;
 	hpa_t child;
 
 	if (!mapping->commit) {
@@ -130,7 +140,8 @@ static hpa_t provide_table(struct mapping *mapping, uint64_t *entry)
 	}
 	child = reserve_take(&mapping->reserve);
 	mapping->table->table_pages++;
-	entry_write(entry, mapping->table->format->make_table(child));
+	table_flush(format, child);
+	entry_write(format, entry, format->make_table(child));
 	return child;
 }
 
@@ -153,7 +164,8 @@ static enum status map_level(struct mapping *mapping, hpa_t table, unsigned leve
 		else if (!leaf_fits(mapping, level, start, entry_end))
 			status = map_level(mapping, provide_table(mapping, entry), level - 1, start, entry_end);
 		else if (mapping->commit)
-			entry_write(entry, format->make_leaf(hpa(mapping->output + (start - mapping->input)), level, mapping->attributes));
+			entry_write(format, entry,
+				    format->make_leaf(hpa(mapping->output + (start - mapping->input)), level, mapping->attributes));
 		if (status != STATUS_OK)
 			return status;
 		start = entry_end;
@@ -237,7 +249,8 @@ static hpa_t split_leaf(struct page_table *table, struct reserve *reserve, uint6
 	for (unsigned i = 0; i < ENTRIES; i++)
 		entries[i] = format->make_leaf(hpa(address + i * level_size(level - 1)), level - 1, attributes);
 	table->table_pages++;
-	entry_write(entry, format->make_table(child));
+	table_flush(format, child);
+	entry_write(format, entry, format->make_table(child));
 	return child;
 }
 
@@ -272,13 +285,13 @@ static void unmap_level(struct unmapping *unmapping, hpa_t page, unsigned level,
 		if (!format->is_present(*entry))
 			continue;
 		if (leaf && entry_end - start == level_size(level)) {
-			entry_write(entry, 0);
+			entry_write(format, entry, 0);
 			continue;
 		}
 		child = leaf ? split_leaf(table, &unmapping->reserve, entry, level) : format->entry_address(*entry, level);
 		unmap_level(unmapping, child, level - 1, start, entry_end);
 		if (!unmapping->keep_tables && table_is_empty(format, child)) {
-			entry_write(entry, 0);
+			entry_write(format, entry, 0);
 			page_pool_free(child, PAGE_ORDER_4K, PAGE_OWNER_TABLE);
 			table->table_pages--;
 		}

@@ -1,5 +1,5 @@
 /*
- * The one page-table walker. A format says how entries look (host, EPT; later NPT and VT-d second stage); the walker
+ * The one page-table walker. A format says how entries look (host, EPT, NPT, VT-d second stage); the walker
  * maps, unmaps and looks up with the largest pages that alignment and format allow.
  */
 #pragma once
@@ -16,6 +16,7 @@
 #define PAGE_UNCACHED 0x10u       /* else write-back */
 #define PAGE_WRITE_COMBINING 0x20u
 #define PAGE_GLOBAL 0x40u         /* host format only */
+#define PAGE_SNOOP 0x80u          /* VT-d format only: a device cannot bypass the caches */
 
 struct page_table_format {
 	const char *name;
@@ -28,6 +29,8 @@ struct page_table_format {
 	bool (*is_leaf)(uint64_t entry, unsigned level);
 	hpa_t (*entry_address)(uint64_t entry, unsigned level);
 	uint32_t (*entry_attributes)(uint64_t entry);
+	/* For hardware that reads tables past the caches: called when [@start, @start + @length) was written; else NULL. */
+	void (*flush)(const void *start, uint64_t length);
 };
 
 struct page_table {
@@ -74,3 +77,12 @@ must_check enum status page_table_lookup(const struct page_table *table, uint64_
 extern const struct page_table_format page_table_host_format; /* SDM Vol. 3A "4-Level Paging"; NX, no user pages */
 /** page_table_ept_format() - EPT with the page sizes that this CPU allows. SDM Vol. 3C "EPT Translation Mechanism". */
 const struct page_table_format *page_table_ept_format(bool page_2m, bool page_1g);
+
+/**
+ * page_table_vtd_format() - second-stage tables of VT-d units. VT-d Specification, "Second-Stage Paging Entries".
+ * @levels: 3..5. @coherent: the units see what is in the caches; else each change is flushed. Of the attributes PAGE_READ,
+ * PAGE_WRITE and PAGE_SNOOP count.
+ */
+struct page_table_format page_table_vtd_format(unsigned levels, bool page_2m, bool page_1g, bool coherent);
+/** page_table_vtd_flush() - writes the cache lines of [@start, @start + @length) back to memory; done when it returns. */
+void page_table_vtd_flush(const void *start, uint64_t length);

@@ -1,0 +1,68 @@
+/* What a kind of IOMMU gives to iommu.c, which holds its lock around every call but those of the boot. */
+#pragma once
+
+#include "drivers/iommu/iommu.h"
+#include "drivers/iommu/iommu_fault.h"
+#include "lib/types.h"
+
+struct iommu_attachment {
+	const struct pci_function *function;
+	bool ats;
+};
+
+struct iommu_domain {
+	bool used;
+	bool lost;     /* a unit did not answer: its tables are never given back */
+	bool firmware; /* of a function in quarantine whose firmware keeps some memory */
+	uint16_t id;   /* 1.. */
+	char name[IOMMU_NAME_SIZE];
+	struct page_table table;
+	uint32_t function_count;
+	struct iommu_attachment functions[IOMMU_MAX_FUNCTIONS];
+};
+
+struct iommu_backend {
+	const char *name;
+	/* Of all domains; set by probe(). */
+	struct page_table_format format;
+	uint32_t leaf_attributes; /* that each mapping gets in addition */
+	uint64_t limit;           /* inputs lie below it */
+	uint32_t domain_count;    /* ids are below it */
+
+	/* Finds the units and prepares tables in which all is blocked; nothing is switched on yet. */
+	enum status (*probe)(struct iommu_backend *backend, const struct boot_info *info, const char **why);
+	/* Translation and interrupt remapping on. *@why as for probe(); *@interrupts_why: NULL, or why remapping stays off. */
+	enum status (*enable)(const char **why, const char **interrupts_why);
+
+	bool (*covers)(const struct pci_function *function, const char **why);
+	bool (*reserved_memory)(const struct pci_function *function, uint32_t nth, hpa_t *base, uint64_t *length);
+
+	enum status (*attach)(const struct iommu_domain *domain, const struct pci_function *function);
+	enum status (*block)(const struct pci_function *function);
+	/* A source that no fault is recorded of any more. */
+	void (*silence)(uint16_t unit, uint16_t requester);
+	/* A range was taken out of @domain, or put in (@added). */
+	enum status (*invalidate)(const struct iommu_domain *domain, uint64_t input, uint64_t length, bool added);
+	enum status (*set_ats)(const struct iommu_domain *domain, struct iommu_attachment *attachment, bool on);
+
+	enum status (*interrupt_allocate)(const struct pci_function *function, struct iommu_interrupt *interrupt);
+	/* @posted: to @descriptor; else to the CPU with @apic_id. @vector 0: blocks. */
+	enum status (*interrupt_write)(const struct iommu_interrupt *interrupt, uint8_t vector, uint32_t apic_id, bool posted,
+				       hpa_t descriptor);
+	void (*interrupt_free)(const struct iommu_interrupt *interrupt);
+	bool (*posts_interrupts)(const struct pci_function *function);
+
+	/* Takes one recorded fault out; false: there is none. */
+	bool (*read_fault)(struct iommu_fault *fault);
+	void (*describe)(iommu_print print);
+	void (*audit)(const struct iommu_visitor *visitor, void *context);
+};
+
+extern struct iommu_backend vtd_backend;
+
+/* The one lock of IOMMUs, for what reaches a back end past iommu.c: the host's I/O APICs. */
+void iommu_lock(void);
+void iommu_unlock(void);
+
+/** iommu_find_domain() - by its id, under the lock; NULL: there is none. */
+const struct iommu_domain *iommu_find_domain(uint16_t id);

@@ -33,10 +33,11 @@ OBJECTS := $(C_SOURCES:%.c=$(BUILD)/hypervisor/%.o) $(ASM_SOURCES:%.asm=$(BUILD)
 
 # What runs between a VM exit and the next entry, or on an interrupt, is compiled for speed; all else, which runs once or for a
 # person who waits, for size. A file that is named nowhere below is of the second kind.
-HOT_FILES := $(wildcard $(addsuffix /*.c,arch/x86/irq arch/x86/vmx vmm/dev vmm/emul vmm/exit vmm/sched)) lib/string.c arch/x86/pcpu.c \
+HOT_FILES := $(wildcard $(addsuffix /*.c,arch/x86/irq arch/x86/svm arch/x86/vmx vmm/dev vmm/emul vmm/exit vmm/sched)) lib/string.c arch/x86/pcpu.c \
 	$(foreach name,cpuid_policy cr_policy guest_linear guest_memory guest_walk io_bus irq_routing msr_policy vcpu vcpu_timer,vmm/$(name).c)
 # In the same folders: dumps, what is looked up at boot, devices that are asked seldom, and the beginning and end of a VM.
 SLOW_FILES := $(foreach name,capabilities dump entry_checks inspect vm vmcs_setup vmx,arch/x86/vmx/$(name).c) \
+	$(foreach name,dump entry_checks features inspect svm vm vmcb_setup,arch/x86/svm/$(name).c) \
 	$(foreach name,cmos_rtc i8042 pci_host reset_ports rtc_calendar test_device,vmm/dev/$(name).c) \
 	$(wildcard arch/x86/irq/ioapic*.c arch/x86/irq/pic.c vmm/dev/*_describe.c vmm/exit/crash.c vmm/sched/scheduler_admit.c vmm/sched/vm_*.c)
 # Without padding before functions, loops and jump targets: 11 KiB, and fewer instructions. clang's -O2 makes 20 KiB more than its -Os.

@@ -7,6 +7,7 @@
 #include "arch/x86/clock.h"
 #include "arch/x86/cpu/ap_startup.h"
 #include "arch/x86/cpu/cpu.h"
+#include "arch/x86/cpu/features.h"
 #include "arch/x86/irq/interrupt.h"
 #include "arch/x86/irq/ioapic.h"
 #include "arch/x86/log.h"
@@ -16,6 +17,7 @@
 #include "arch/x86/panic.h"
 #include "arch/x86/pcpu.h"
 #include "arch/x86/physmap.h"
+#include "arch/x86/svm/svm.h"
 #include "arch/x86/vmx/vmx.h"
 #include "drivers/framebuffer/framebuffer.h"
 #include "drivers/pci/pci.h"
@@ -27,6 +29,7 @@
 #include "vmm/config.h"
 #include "vmm/console_mux.h"
 #include "vmm/cpuid_policy.h"
+#include "vmm/guest_code.h"
 #include "vmm/last_boot.h"
 #include "vmm/machine_check_blame.h"
 #include "vmm/msr_policy.h"
@@ -210,9 +213,14 @@ static enum status start_virtualization(const char **why)
 	(void)why;
 	cpuid_policy_init();
 	msr_policy_init();
-	virtualization_found = vmx_probe(&missing) == STATUS_OK;
-	if (virtualization_found) {
+	/* A CPU has one of them at most. */
+	if (features_has(CPU_FEATURE_SVM) && svm_probe(&missing) == STATUS_OK)
+		virt_set_ops(&svm_ops);
+	else if (!features_has(CPU_FEATURE_SVM) && vmx_probe(&missing) == STATUS_OK)
 		virt_set_ops(&vmx_ops);
+	virtualization_found = virt_ops != NULL;
+	if (virtualization_found) {
+		virt_set_code_reader(guest_code_read);
 		log_info("virtualization: %s with %s", virt_ops->name, virt_ops->nested_name);
 	} else {
 		virt_set_missing(missing);

@@ -209,3 +209,6 @@ must_check static always_inline bool insn_invvpid(uint64_t type, const struct in
 	__asm__ volatile("invvpid %1, %2" : "=@ccbe"(failed) : "m"(*descriptor), "r"(type) : "memory");
 	return !failed;
 }
+
+/* VMSAVE: FS, GS, TR, LDTR and the MSRs of system calls, to @vmcb. Only while EFER.SVME is set. */
+static always_inline void insn_vmsave(hpa_t vmcb) { __asm__ volatile("vmsave %%rax" : : "a"(vmcb.value) : "memory"); }

@@ -10,10 +10,11 @@
 
 struct vcpu;
 struct vmx_cpu;
+struct svm_cpu;
 struct scheduler_cpu;
 
 struct pcpu {
-	struct pcpu *self;  /* at %gs:0, so that one load finds the block; see boot_entry.asm and vmx/entry.asm */
+	struct pcpu *self;  /* at %gs:0, so that one load finds the block; see boot_entry.asm */
 	uint64_t stack_top; /* of the CPU's one stack */
 	uint32_t index;     /* 0..pcpu_count()-1; 0 is the boot processor */
 	uint32_t apic_id;   /* x2APIC id, may be sparse */
@@ -22,7 +23,8 @@ struct pcpu {
 	bool virtualization_on; /* in VMX (SVM) operation */
 	const char *activity; /* what it is doing, static text, for panics and `cpu` */
 	struct vcpu *current_vcpu; /* whose state is loaded, running or not */
-	struct vmx_cpu *vmx;
+	struct vmx_cpu *vmx; /* one of these two, if VMs can run */
+	struct svm_cpu *svm;
 	struct scheduler_cpu *scheduler;
 	void *descriptor_tables; /* struct of cpu/gdt.c: GDT, TSS and interrupt stacks */
 	uint64_t progress;  /* changes as long as the CPU gets on with what it does outside of guests; see cpu/watchdog.h */

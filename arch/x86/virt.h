@@ -1,9 +1,10 @@
 /*
- * The seam to a virtualization back end (arch/x86/vmx; later arch/x86/svm). Above it nothing reads a VMCS or a VMCB.
+ * The seam to a virtualization back end (arch/x86/vmx, arch/x86/svm). Above it nothing reads a VMCS or a VMCB.
  * A back end fills struct vm_exit from its own exit codes and offers the operations below.
  */
 #pragma once
 
+#include "lib/bits.h"
 #include "lib/status.h"
 #include "lib/types.h"
 
@@ -43,6 +44,7 @@ enum vm_exit_kind {
 	VM_EXIT_ENTRY_FAILED, VM_EXIT_MWAIT, VM_EXIT_MONITOR, VM_EXIT_MONITOR_TRAP, VM_EXIT_PAUSE, VM_EXIT_TPR_THRESHOLD,
 	VM_EXIT_APIC_ACCESS, VM_EXIT_APIC_WRITE, VM_EXIT_VIRTUAL_EOI, VM_EXIT_DESCRIPTOR_TABLE, VM_EXIT_NESTED_FAULT,
 	VM_EXIT_NESTED_MISCONFIGURED, VM_EXIT_TIMER, VM_EXIT_XSETBV, VM_EXIT_UNDEFINED_INSTRUCTION, VM_EXIT_PML_FULL,
+	VM_EXIT_HANDLED, /* by the back end: nothing is left to do */
 	VM_EXIT_KIND_COUNT,
 };
 
@@ -51,7 +53,7 @@ enum vm_exit_cr_operation { CR_MOV_TO, CR_MOV_FROM, CR_CLTS, CR_LMSW };
 /* A cache line; an exit recorder keeps the last ones as they are. */
 struct vm_exit {
 	enum vm_exit_kind kind;
-	uint32_t reason;             /* the hardware's own number, for counters and dumps; < VIRT_EXIT_REASON_MAX */
+	uint32_t reason;             /* the hardware's own number as far as it goes, for counters and dumps; < VIRT_EXIT_REASON_MAX */
 	uint32_t instruction_length; /* [bytes]; of kinds that an instruction causes */
 	uint32_t cost;               /* TSC ticks until the guest was about to be entered again; 0: it was not, or not yet */
 	uint64_t time;               /* host TSC at the exit */
@@ -70,7 +72,7 @@ struct vm_exit {
 	};
 };
 
-#define VIRT_EXIT_REASON_MAX 96u /* counters per hardware reason */
+#define VIRT_EXIT_REASON_MAX 168u /* counters per hardware reason */
 
 struct virt_vcpu_backend;
 struct virt_vm_backend;
@@ -94,7 +96,7 @@ struct virt_vm {
 /* Where VIRT_APIC_XAPIC has its registers [guest-physical]. */
 #define VIRT_APIC_BASE 0xfee00000u
 
-/* What a back end sees of a vCPU. Embedded as first member of struct vcpu; offsets known to vmx/entry.asm. */
+/* What a back end sees of a vCPU. Embedded as first member of struct vcpu; offsets known to virt_registers.inc. */
 struct virt_vcpu {
 	uint64_t gpr[GPR_COUNT]; /* gpr[GPR_RSP] is unused */
 	uint64_t cr2;
@@ -114,6 +116,17 @@ struct virt_vcpu {
 	/* Where exits are written, one behind the other and round again; @exit is the last one. From creation a ring of one. */
 	struct vm_exit *exit, *exits, *exits_end;
 };
+
+/* virt_next_exit() - where the exit that has just come belongs. */
+static always_inline struct vm_exit *virt_next_exit(struct virt_vcpu *vcpu)
+{
+	struct vm_exit *exit = vcpu->exit + 1;
+
+	if (unlikely(exit == vcpu->exits_end))
+		exit = vcpu->exits;
+	vcpu->exit = exit;
+	return exit;
+}
 
 /* Where dumps go; lines end in '\n'. */
 typedef void (*virt_print)(const char *format, ...) printf_like(1, 2);
@@ -214,3 +227,12 @@ const char *virt_missing_reason(void);
 /** virt_set_ops() / virt_set_missing() - the boot stage's verdict; @reason: static text. */
 void virt_set_ops(const struct virt_ops *ops);
 void virt_set_missing(const char *reason);
+
+/*
+ * For a CPU that does not tell how long the instruction is that exited: copies what the page of CS:@rip has of the guest's code
+ * to @bytes, at most @size. The vCPU is loaded. Return: how many bytes; 0 if the guest's paging structures have changed.
+ */
+typedef size_t (*virt_code_reader)(struct virt_vcpu *vcpu, uint64_t rip, uint8_t *bytes, size_t size);
+extern virt_code_reader virt_read_code;
+/** virt_set_code_reader() - who can walk them; at boot, before a vCPU runs. */
+void virt_set_code_reader(virt_code_reader reader);

@@ -44,5 +44,6 @@ const exit_handler exit_handlers[VM_EXIT_KIND_COUNT] = {
 	[VM_EXIT_XSETBV] = exit_xsetbv,
 	[VM_EXIT_UNDEFINED_INSTRUCTION] = exit_undefined_opcode,
 	[VM_EXIT_PML_FULL] = exit_unexpected,
+	[VM_EXIT_HANDLED] = exit_handled,
 	[VM_EXIT_UNKNOWN] = exit_unexpected,
 };

@@ -81,3 +81,10 @@ enum exit_action exit_yield(struct vcpu *vcpu, const struct vm_exit *exit)
 	(void)exit;
 	return EXIT_YIELD;
 }
+
+enum exit_action exit_handled(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+	(void)vcpu;
+	(void)exit;
+	return EXIT_RESUME;
+}

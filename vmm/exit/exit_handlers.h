@@ -53,6 +53,7 @@ enum exit_action exit_interrupt_window(struct vcpu *vcpu, const struct vm_exit *
 enum exit_action exit_timer(struct vcpu *vcpu, const struct vm_exit *exit);
 enum exit_action exit_hlt(struct vcpu *vcpu, const struct vm_exit *exit);
 enum exit_action exit_yield(struct vcpu *vcpu, const struct vm_exit *exit);
+enum exit_action exit_handled(struct vcpu *vcpu, const struct vm_exit *exit);
 
 /* crash.c: what ends a VM */
 enum exit_action exit_triple_fault(struct vcpu *vcpu, const struct vm_exit *exit);

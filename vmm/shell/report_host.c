@@ -5,6 +5,7 @@
 #include "arch/x86/mm/page_pool.h"
 #include "arch/x86/pcpu.h"
 #include "arch/x86/virt.h"
+#include "arch/x86/svm/svm.h"
 #include "arch/x86/vmx/vmx.h"
 #include "lib/fmt.h"
 #include "vmm/report.h"
@@ -52,6 +53,7 @@ static void report_virtualization(report_print print)
 	else
 		print("  %-24s yes, by %s with %s\n", "virtual machines", virt_ops->name, virt_ops->nested_name);
 	vmx_report(print);
+	svm_report(print);
 }
 
 static void report_memory(report_print print)

@@ -1,15 +1,14 @@
+#include "arch/x86/virt_dump.h"
 #include "arch/x86/vmx/entry_checks.h"
 #include "arch/x86/vmx/vmcs.h"
 #include "arch/x86/vmx/vmx.h"
 
-struct control_name { uint32_t bit; const char *name; };
-
-static const struct control_name pin_names[] = {
+static const struct virt_bit_name pin_names[] = {
 	{PIN_EXTERNAL_INTERRUPT_EXITING, "external-interrupt exiting"}, {PIN_NMI_EXITING, "NMI exiting"}, {PIN_VIRTUAL_NMIS, "virtual NMIs"},
 	{PIN_PREEMPTION_TIMER, "preemption timer"}, {PIN_POSTED_INTERRUPTS, "posted interrupts"}, {0, NULL},
 };
 
-static const struct control_name primary_names[] = {
+static const struct virt_bit_name primary_names[] = {
 	{PRIMARY_INTERRUPT_WINDOW, "interrupt window"}, {PRIMARY_TSC_OFFSETTING, "TSC offsetting"}, {PRIMARY_HLT_EXITING, "HLT"},
 	{PRIMARY_INVLPG_EXITING, "INVLPG"}, {PRIMARY_MWAIT_EXITING, "MWAIT"}, {PRIMARY_RDPMC_EXITING, "RDPMC"}, {PRIMARY_RDTSC_EXITING, "RDTSC"},
 	{PRIMARY_CR3_LOAD_EXITING, "CR3 load"}, {PRIMARY_CR3_STORE_EXITING, "CR3 store"}, {PRIMARY_CR8_LOAD_EXITING, "CR8 load"},
@@ -18,55 +17,13 @@ static const struct control_name primary_names[] = {
 	{PRIMARY_MONITOR_EXITING, "MONITOR"}, {PRIMARY_SECONDARY, "secondary controls"}, {0, NULL},
 };
 
-static const struct control_name secondary_names[] = {
+static const struct virt_bit_name secondary_names[] = {
 	{SECONDARY_VIRTUALIZE_APIC, "virtualize APIC accesses"}, {SECONDARY_EPT, "EPT"}, {SECONDARY_RDTSCP, "RDTSCP"},
 	{SECONDARY_VIRTUALIZE_X2APIC, "virtualize x2APIC"}, {SECONDARY_VPID, "VPID"}, {SECONDARY_WBINVD_EXITING, "WBINVD"},
 	{SECONDARY_UNRESTRICTED_GUEST, "unrestricted guest"}, {SECONDARY_APIC_REGISTER_VIRTUALIZATION, "APIC-register virtualization"},
 	{SECONDARY_VIRTUAL_INTERRUPT_DELIVERY, "virtual-interrupt delivery"}, {SECONDARY_PAUSE_LOOP_EXITING, "PAUSE-loop exiting"},
 	{SECONDARY_INVPCID, "INVPCID"}, {SECONDARY_XSAVES, "XSAVES"}, {0, NULL},
 };
-
-static void dump_controls(virt_print print, const char *title, uint32_t value, const struct control_name *names)
-{
-	print("  %-10s %08x:", title, value);
-	for (; names->name; names++) {
-		if (value & names->bit)
-			print(" [%s]", names->name);
-	}
-	print("\n");
-}
-
-static const char *const segment_names[VIRT_SEGMENT_COUNT] = {"ES", "CS", "SS", "DS", "FS", "GS", "LDTR", "TR"};
-
-static void dump_segments(struct virt_vcpu *vcpu, virt_print print)
-{
-	for (unsigned name = 0; name < VIRT_SEGMENT_COUNT; name++) {
-		struct virt_segment s;
-		vmx_segment_read(vcpu, (enum virt_segment_name)name, &s);
-		print("  %-4s %04x base %016llx limit %08x rights %05x%s\n", segment_names[name], s.selector, (unsigned long long)s.base, s.limit,
-		      s.attributes, s.attributes & VIRT_SEGMENT_UNUSABLE ? " (unusable)" : "");
-	}
-	print("  GDTR base %016llx limit %04x  IDTR base %016llx limit %04x\n", (unsigned long long)vmcs_read_natural(VMCS_GUEST_GDTR_BASE),
-	      vmcs_read_32(VMCS_GUEST_GDTR_LIMIT), (unsigned long long)vmcs_read_natural(VMCS_GUEST_IDTR_BASE), vmcs_read_32(VMCS_GUEST_IDTR_LIMIT));
-}
-
-static void dump_registers(struct virt_vcpu *vcpu, virt_print print)
-{
-	static const char *const names[GPR_COUNT] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-						     "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"};
-
-	for (unsigned i = 0; i < GPR_COUNT; i++) {
-		uint64_t value = i == GPR_RSP ? vmcs_read_natural(VMCS_GUEST_RSP) : vcpu->gpr[i];
-		print("  %-3s %016llx%s", names[i], (unsigned long long)value, i % 4 == 3 ? "\n" : "");
-	}
-	print("  rip %016llx  rflags %08llx  dr7 %08llx  efer %llx\n", (unsigned long long)vmcs_read_natural(VMCS_GUEST_RIP),
-	      (unsigned long long)vmcs_read_natural(VMCS_GUEST_RFLAGS), (unsigned long long)vmcs_read_natural(VMCS_GUEST_DR7),
-	      (unsigned long long)vmcs_read_64(VMCS_GUEST_EFER));
-	print("  cr0 %08llx (guest sees %08llx)  cr2 %016llx  cr3 %016llx  cr4 %08llx (guest sees %08llx)\n", (unsigned long long)vmcs_read_natural(VMCS_GUEST_CR0),
-	      (unsigned long long)vmx_register_read(vcpu, VIRT_CR0), (unsigned long long)vmx_register_read(vcpu, VIRT_CR2),
-	      (unsigned long long)vmcs_read_natural(VMCS_GUEST_CR3),
-	      (unsigned long long)vmcs_read_natural(VMCS_GUEST_CR4), (unsigned long long)vmx_register_read(vcpu, VIRT_CR4));
-}
 
 static struct vmx_guest_segment snapshot_segment(struct virt_vcpu *vcpu, enum virt_segment_name name)
 {
@@ -122,14 +79,16 @@ void vmx_dump(struct virt_vcpu *vcpu, virt_print print)
 	      (unsigned long long)vmcs_read_64(VMCS_DATA_GUEST_PHYSICAL_ADDRESS), (unsigned long long)vmcs_read_natural(VMCS_DATA_GUEST_LINEAR_ADDRESS),
 	      vmcs_read_32(VMCS_DATA_IDT_VECTORING_INFO), vmcs_read_32(VMCS_DATA_INSTRUCTION_ERROR));
 	print("guest state:\n");
-	dump_registers(vcpu, print);
-	dump_segments(vcpu, print);
+	virt_dump_registers(vcpu, print);
+	print("  in the CPU: cr0 %08llx, cr4 %08llx\n", (unsigned long long)vmcs_read_natural(VMCS_GUEST_CR0),
+	      (unsigned long long)vmcs_read_natural(VMCS_GUEST_CR4));
+	virt_dump_segments(vcpu, print);
 	print("  activity %u, interruptibility %x, event to inject %08x\n", vmcs_read_32(VMCS_GUEST_ACTIVITY_STATE),
 	      vmcs_read_32(VMCS_GUEST_INTERRUPTIBILITY), vmcs_read_32(VMCS_CONTROL_ENTRY_INTERRUPTION_INFO));
 	print("controls:\n");
-	dump_controls(print, "pin", vmcs_read_32(VMCS_CONTROL_PIN_BASED), pin_names);
-	dump_controls(print, "primary", vmcs_read_32(VMCS_CONTROL_PRIMARY), primary_names);
-	dump_controls(print, "secondary", vmcs_read_32(VMCS_CONTROL_SECONDARY), secondary_names);
+	virt_dump_bits(print, "pin", vmcs_read_32(VMCS_CONTROL_PIN_BASED), pin_names);
+	virt_dump_bits(print, "primary", vmcs_read_32(VMCS_CONTROL_PRIMARY), primary_names);
+	virt_dump_bits(print, "secondary", vmcs_read_32(VMCS_CONTROL_SECONDARY), secondary_names);
 	print("  exit %08x, entry %08x, EPT pointer %llx, VPID %u, TSC offset %lld\n", vmcs_read_32(VMCS_CONTROL_EXIT),
 	      vmcs_read_32(VMCS_CONTROL_ENTRY), (unsigned long long)vmcs_read_64(VMCS_CONTROL_EPT_POINTER),
 	      vmx_settings.has_vpid ? vmcs_read_16(VMCS_CONTROL_VPID) : 0u, (long long)vmcs_read_64(VMCS_CONTROL_TSC_OFFSET));

@@ -1,5 +1,6 @@
 #include "arch/x86/cr.h"
 #include "arch/x86/exception.h"
+#include "arch/x86/virt_events.h"
 #include "arch/x86/vmx/vmcs.h"
 #include "arch/x86/vmx/vmx.h"
 
@@ -15,19 +16,6 @@ static uint32_t make_info(unsigned vector, enum interruption_type type, bool has
 	return (uint32_t)(vector | (unsigned)type << INTERRUPTION_TYPE_SHIFT | (has_error_code ? INTERRUPTION_ERROR_CODE : 0) | INTERRUPTION_VALID);
 }
 
-/* SDM Vol. 3A "Interrupt 8—Double Fault Exception": contributory exceptions and page faults. */
-static bool is_contributory(unsigned vector)
-{
-	return vector == EXCEPTION_DE || (vector >= EXCEPTION_TS && vector <= EXCEPTION_GP) || vector == EXCEPTION_CP;
-}
-
-static bool makes_double_fault(unsigned first, unsigned second)
-{
-	if (first == EXCEPTION_PF)
-		return second == EXCEPTION_PF || is_contributory(second);
-	return is_contributory(first) && is_contributory(second);
-}
-
 void vmx_inject_exception(struct virt_vcpu *vcpu, uint8_t vector, bool has_error_code, uint32_t error_code)
 {
 	struct virt_vcpu_backend *backend = vcpu->backend;
@@ -36,7 +24,7 @@ void vmx_inject_exception(struct virt_vcpu *vcpu, uint8_t vector, bool has_error
 	/* A fault while another exception was being delivered: the two combine as in the CPU itself. */
 	if (queued && (queued & INTERRUPTION_TYPE) >> INTERRUPTION_TYPE_SHIFT == INTERRUPTION_HARDWARE_EXCEPTION) {
 		unsigned first = queued & INTERRUPTION_VECTOR;
-		if (first == EXCEPTION_DF || makes_double_fault(first, vector)) {
+		if (virt_makes_double_fault(first, vector)) {
 			vector = EXCEPTION_DF;
 			has_error_code = true;
 			error_code = 0;

@@ -132,7 +132,7 @@ static void decode_eoi(struct vm_exit *exit)
 #define NONE(number) ROW(number, NULL, VM_EXIT_UNKNOWN, 0, NULL)
 
 /* SDM Vol. 3D "VMX Basic Exit Reasons", every one. */
-static const struct reason_row reasons[VIRT_EXIT_REASON_MAX] = {
+static const struct reason_row reasons[VMX_REASON_COUNT] = {
 	ROW(0, "exception or NMI", VM_EXIT_EXCEPTION, Q | L | V, decode_exception),
 	ROW(1, "external interrupt", VM_EXIT_EXTERNAL_INTERRUPT, HAS_MORE, decode_interrupt),
 	ROW(2, "triple fault", VM_EXIT_TRIPLE_FAULT, 0, NULL),
@@ -223,7 +223,7 @@ static const struct reason_row reasons[VIRT_EXIT_REASON_MAX] = {
 
 const char *vmx_reason_name(uint32_t reason)
 {
-	return reason < VIRT_EXIT_REASON_MAX ? reasons[reason].name : NULL;
+	return reason < VMX_REASON_COUNT ? reasons[reason].name : NULL;
 }
 
 static no_inline void decode_more(struct virt_vcpu *vcpu, const struct reason_row *row)
@@ -241,10 +241,11 @@ static no_inline void decode_more(struct virt_vcpu *vcpu, const struct reason_ro
 		row->decode(exit);
 }
 
-/* The last row stands for all numbers that no manual knows yet. */
+_Static_assert(VMX_REASON_COUNT <= VIRT_EXIT_REASON_MAX, "counters");
+
 static no_inline void decode_unknown(struct virt_vcpu *vcpu)
 {
-	const struct reason_row *row = &reasons[VIRT_EXIT_REASON_MAX - 1];
+	const struct reason_row *row = &reasons[VMX_REASON_COUNT - 1];
 
 	vcpu->exit->kind = row->head.kind;
 	vcpu->exit->reason = row->head.reason;
@@ -257,7 +258,7 @@ static always_inline void decode(struct virt_vcpu *vcpu, struct vm_exit *exit)
 {
 	uint32_t reason = vmcs_read_32(VMCS_DATA_EXIT_REASON) & EXIT_REASON_BASIC;
 
-	if (unlikely(reason >= VIRT_EXIT_REASON_MAX)) {
+	if (unlikely(reason >= VMX_REASON_COUNT)) {
 		decode_unknown(vcpu);
 		return;
 	}
@@ -279,7 +280,7 @@ static always_inline void decode(struct virt_vcpu *vcpu, struct vm_exit *exit)
 /* The exit's time and cost are taken here, as near to the guest as C gets. */
 struct virt_vcpu *vmx_after_exit(struct virt_vcpu *vcpu)
 {
-	struct vm_exit *exit = vmx_next_exit(vcpu);
+	struct vm_exit *exit = virt_next_exit(vcpu);
 
 	insn_store_tsc(&exit->time);
 	exit->cost = 0;

@@ -1,5 +1,6 @@
 #include "arch/x86/cpu/xsave.h"
 #include "arch/x86/physmap.h"
+#include "arch/x86/virt_bitmap.h"
 #include "arch/x86/vmx/vm_state.h"
 #include "arch/x86/vmx/vmx.h"
 #include "lib/bits.h"
@@ -9,24 +10,11 @@
 #define MSR_RANGE 0x2000u
 #define MSR_HIGH_FIRST 0xc0000000u
 
-/* The next bit at or above @bit that is clear, which means "no exit"; @count: none. */
-static uint32_t next_open(const uint64_t *bitmap, uint32_t bit, uint32_t count)
-{
-	while (bit < count) {
-		uint64_t open = ~bitmap[bit / WORD_BITS] >> bit % WORD_BITS;
-
-		if (open != 0)
-			return bit + bits_lowest(open);
-		bit = (bit / WORD_BITS + 1) * WORD_BITS;
-	}
-	return count;
-}
-
 static void open_ports(const struct virt_vm *vm, void (*visit)(void *context, uint16_t port), void *context)
 {
 	const uint64_t *bitmap = physmap_pointer(vm->backend->io_bitmaps);
 
-	for (uint32_t port = 0; (port = next_open(bitmap, port, PORT_COUNT)) < PORT_COUNT; port++)
+	for (uint32_t port = 0; (port = virt_bitmap_next_open(bitmap, port, PORT_COUNT)) < PORT_COUNT; port++)
 		visit(context, (uint16_t)port);
 }
 
@@ -36,7 +24,7 @@ static void open_msrs(const struct virt_vm *vm, void (*visit)(void *context, uin
 	const uint64_t *bitmap = physmap_pointer(vm->backend->msr_bitmaps);
 
 	for (unsigned part = 0; part < 8; part++, bitmap += MSR_RANGE / WORD_BITS)
-		for (uint32_t msr = 0; (msr = next_open(bitmap, msr, MSR_RANGE)) < MSR_RANGE; msr++)
+		for (uint32_t msr = 0; (msr = virt_bitmap_next_open(bitmap, msr, MSR_RANGE)) < MSR_RANGE; msr++)
 			visit(context, (part & 1 ? MSR_HIGH_FIRST : 0) + msr, part & 2, part & 4);
 }
 

@@ -1,4 +1,4 @@
-#include "arch/x86/cpu/xsave.h"
+#include "arch/x86/cpu/virt_state.h"
 #include "arch/x86/cr.h"
 #include "arch/x86/insn.h"
 #include "arch/x86/mm/page_pool.h"
@@ -11,12 +11,12 @@
 #include "arch/x86/vmx/vmcs.h"
 #include "arch/x86/vmx/vmx.h"
 
-_Static_assert(offsetof(struct virt_vcpu, gpr) == 0, "entry_offsets.inc: VCPU_*");
-_Static_assert(offsetof(struct virt_vcpu, backend) == 144, "entry_offsets.inc: VCPU_BACKEND");
+_Static_assert(offsetof(struct virt_vcpu, gpr) == 0, "virt_registers.inc: VCPU_*");
+_Static_assert(offsetof(struct virt_vcpu, backend) == 144, "virt_registers.inc: VCPU_BACKEND");
 _Static_assert(offsetof(struct virt_vcpu_backend, host_rsp) == 8, "entry_offsets.inc: BACKEND_HOST_RSP");
 _Static_assert(offsetof(struct virt_vcpu_backend, launched) == 16, "entry_offsets.inc: BACKEND_LAUNCHED");
 _Static_assert(GPR_RAX == 0 && GPR_RCX == 1 && GPR_RDX == 2 && GPR_RBX == 3 && GPR_RBP == 5 && GPR_RSI == 6 && GPR_RDI == 7 &&
-		       GPR_R8 == 8 && GPR_R15 == 15, "entry_offsets.inc: register order");
+		       GPR_R8 == 8 && GPR_R15 == 15, "virt_registers.inc: register order");
 
 #define INVEPT_SINGLE 1u
 #define INVEPT_ALL 2u
@@ -50,20 +50,16 @@ static void vpid_free(uint16_t vpid)
 	spinlock_unlock(&vpid_lock);
 }
 
-static unsigned xsave_pages(void)
-{
-	return (unsigned)(align_up(xsave_area_size(), PAGE_SIZE) / PAGE_SIZE);
-}
-
 enum status vmx_vcpu_create(struct virt_vcpu *vcpu, struct virt_vm *vm)
 {
 	struct virt_vcpu_backend *backend = page_pool_allocate_pointer();
 	uint32_t *vmcs = page_pool_allocate_pointer();
-	void *xsave_area = page_pool_allocate_contiguous(xsave_pages());
 	uint16_t vpid = vpid_allocate();
 
-	if (!backend || !vmcs || !xsave_area || !vpid || vmx_apic_create(vcpu) != STATUS_OK)
+	if (!backend || !vmcs || !vpid || virt_state_create(vcpu, &backend->exit) != STATUS_OK)
 		goto no_memory;
+	if (vmx_apic_create(vcpu) != STATUS_OK)
+		goto no_apic;
 	*vmcs = vmx_settings.revision;
 	backend->vmcs = physmap_address(vmcs);
 	backend->vpid = vpid;
@@ -71,21 +67,13 @@ enum status vmx_vcpu_create(struct virt_vcpu *vcpu, struct virt_vm *vm)
 	vm->backend->vcpu_count++;
 	vcpu->vm = vm;
 	vcpu->backend = backend;
-	vcpu->xsave_area = xsave_area;
-	xsave_area_init(xsave_area);
-	vcpu->xcr0 = XCR0_X87;
-	vcpu->dr6 = DR6_FIXED;
-	vcpu->entry_deadline = UINT64_MAX;
-	vcpu->exits = &backend->exit;
-	vcpu->exits_end = vcpu->exits + 1;
-	vcpu->exit = vcpu->exits;
 	return STATUS_OK;
 
+no_apic:
+	virt_state_destroy(vcpu);
 no_memory:
 	if (vpid)
 		vpid_free(vpid);
-	if (xsave_area)
-		page_pool_free_contiguous(xsave_area, xsave_pages());
 	if (vmcs)
 		page_pool_free_pointer(vmcs);
 	if (backend)
@@ -100,7 +88,7 @@ void vmx_vcpu_destroy(struct virt_vcpu *vcpu)
 	vcpu->vm->backend->vcpu_count--;
 	vpid_free(backend->vpid);
 	vmx_apic_destroy(vcpu);
-	page_pool_free_contiguous(vcpu->xsave_area, xsave_pages());
+	virt_state_destroy(vcpu);
 	page_pool_free_pointer(physmap_pointer(backend->vmcs));
 	page_pool_free_pointer(backend);
 	vcpu->backend = NULL;
@@ -120,50 +108,34 @@ void vmx_vcpu_flush(struct virt_vcpu *vcpu)
 	assert_always(done);
 }
 
-/* Registers that are neither in the VMCS nor switched by every entry: the hypervisor does not use them, so they stay in
- * the CPU until another vCPU needs it. */
-static void set_xcr0(uint64_t value)
+static bool has_tsc_aux(void)
 {
-	if (xsave_is_available())
-		insn_xsetbv(0, value);
+	return vmx_settings.controls[VMX_SECONDARY] & SECONDARY_RDTSCP;
 }
 
+/* With cpu/virt_state.h, the registers that are neither in the VMCS nor switched by every entry. */
 static void load_lazy_state(struct virt_vcpu *vcpu)
 {
 	insn_write_cr2(vcpu->cr2);
-	insn_write_dr0(vcpu->dr[0]);
-	insn_write_dr1(vcpu->dr[1]);
-	insn_write_dr2(vcpu->dr[2]);
-	insn_write_dr3(vcpu->dr[3]);
 	insn_write_dr6(vcpu->dr6);
 	insn_wrmsr(MSR_KERNEL_GS_BASE, vcpu->kernel_gs_base);
 	insn_wrmsr(MSR_STAR, vcpu->star);
 	insn_wrmsr(MSR_LSTAR, vcpu->lstar);
 	insn_wrmsr(MSR_CSTAR, vcpu->cstar);
 	insn_wrmsr(MSR_FMASK, vcpu->fmask);
-	if (vmx_settings.controls[VMX_SECONDARY] & SECONDARY_RDTSCP)
-		insn_wrmsr(MSR_TSC_AUX, vcpu->tsc_aux);
-	xsave_restore(vcpu->xsave_area, xsave_supported_mask());
-	set_xcr0(vcpu->xcr0);
+	virt_state_load(vcpu, has_tsc_aux());
 }
 
 static void save_lazy_state(struct virt_vcpu *vcpu)
 {
 	vcpu->cr2 = insn_read_cr2();
-	vcpu->dr[0] = insn_read_dr0();
-	vcpu->dr[1] = insn_read_dr1();
-	vcpu->dr[2] = insn_read_dr2();
-	vcpu->dr[3] = insn_read_dr3();
 	vcpu->dr6 = insn_read_dr6();
 	vcpu->kernel_gs_base = insn_rdmsr(MSR_KERNEL_GS_BASE);
 	vcpu->star = insn_rdmsr(MSR_STAR);
 	vcpu->lstar = insn_rdmsr(MSR_LSTAR);
 	vcpu->cstar = insn_rdmsr(MSR_CSTAR);
 	vcpu->fmask = insn_rdmsr(MSR_FMASK);
-	if (vmx_settings.controls[VMX_SECONDARY] & SECONDARY_RDTSCP)
-		vcpu->tsc_aux = insn_rdmsr(MSR_TSC_AUX);
-	set_xcr0(xsave_supported_mask());
-	xsave_save(vcpu->xsave_area, xsave_supported_mask());
+	virt_state_save(vcpu, has_tsc_aux());
 }
 
 void vmx_vcpu_load(struct virt_vcpu *vcpu)
@@ -201,10 +173,10 @@ void vmx_vcpu_put(struct virt_vcpu *vcpu)
 bool vmx_after_failed_entry(struct virt_vcpu *vcpu)
 {
 	struct virt_vcpu_backend *backend = vcpu->backend;
-	struct vm_exit *exit = vmx_next_exit(vcpu);
+	struct vm_exit *exit = virt_next_exit(vcpu);
 
 	backend->launched = 0;
-	*exit = (struct vm_exit){.kind = VM_EXIT_ENTRY_FAILED, .reason = VIRT_EXIT_REASON_MAX - 1, .time = clock_now()};
+	*exit = (struct vm_exit){.kind = VM_EXIT_ENTRY_FAILED, .reason = VMX_REASON_COUNT - 1, .time = clock_now()};
 	exit->qualification = vmcs_read_32(VMCS_DATA_INSTRUCTION_ERROR);
 	exit->rip = vmcs_read_natural(VMCS_GUEST_RIP);
 	return backend->handle(vcpu, exit);

@@ -1,6 +1,7 @@
 #include "arch/x86/mm/page_pool.h"
 #include "arch/x86/mm/page_table.h"
 #include "arch/x86/physmap.h"
+#include "arch/x86/virt_bitmap.h"
 #include "arch/x86/vmx/vm_state.h"
 #include "arch/x86/vmx/vmx.h"
 #include "lib/bits.h"
@@ -15,14 +16,6 @@
 #define MSR_BITMAP_WRITE 0x800u
 #define MSR_HIGH_FIRST 0xc0000000u
 #define MSR_BITMAP_RANGE 0x2000u
-
-static void bitmap_assign(uint8_t *bitmap, uint32_t bit, bool value)
-{
-	if (value)
-		bitmap[bit / 8] |= (uint8_t)(1u << bit % 8);
-	else
-		bitmap[bit / 8] &= (uint8_t)~(1u << bit % 8);
-}
 
 /* "Virtualizing MSR-Based APIC Accesses": the registers of which the register page holds all that a read gives, and writes
  * that the hardware carries out. ICR (its upper half lies elsewhere in the page) and the current count are not among them. */
@@ -42,7 +35,7 @@ static void pass_x2apic(uint8_t *bitmap)
 {
 	for (size_t i = 0; i < array_count(x2apic_passed); i++) {
 		for (uint32_t msr = x2apic_passed[i].first; msr <= x2apic_passed[i].last; msr++)
-			bitmap_assign(bitmap + (x2apic_passed[i].write ? MSR_BITMAP_WRITE : 0), msr, false);
+			virt_bitmap_assign(bitmap + (x2apic_passed[i].write ? MSR_BITMAP_WRITE : 0), msr, false);
 	}
 }
 
@@ -109,12 +102,12 @@ void vmx_msr_intercept(struct virt_vm *vm, uint32_t msr, bool read, bool write)
 	if (msr >= MSR_BITMAP_RANGE)
 		return;
 	for (unsigned copy = 0; copy < 2; copy++, bitmap += PAGE_SIZE) {
-		bitmap_assign(bitmap, msr, read);
-		bitmap_assign(bitmap + MSR_BITMAP_WRITE, msr, write);
+		virt_bitmap_assign(bitmap, msr, read);
+		virt_bitmap_assign(bitmap + MSR_BITMAP_WRITE, msr, write);
 	}
 }
 
 void vmx_port_intercept(struct virt_vm *vm, uint16_t port, bool intercept)
 {
-	bitmap_assign(physmap_pointer(vm->backend->io_bitmaps), port, intercept);
+	virt_bitmap_assign(physmap_pointer(vm->backend->io_bitmaps), port, intercept);
 }

@@ -78,16 +78,7 @@ void vmx_vmcs_setup_host(void);
 
 /* exit_decode.c */
 const char *vmx_reason_name(uint32_t reason);
-/* Where the exit that has just come belongs. */
-static always_inline struct vm_exit *vmx_next_exit(struct virt_vcpu *vcpu)
-{
-	struct vm_exit *exit = vcpu->exit + 1;
-
-	if (unlikely(exit == vcpu->exits_end))
-		exit = vcpu->exits;
-	vcpu->exit = exit;
-	return exit;
-}
+#define VMX_REASON_COUNT 96u /* the last one stands for all numbers that no manual knows yet, and for entries that failed */
 
 /* registers.c */
 uint64_t vmx_register_read(struct virt_vcpu *vcpu, enum virt_register name);

@@ -88,3 +88,4 @@ void insn_vmwrite(uint64_t field, uint64_t value);
 must_check bool insn_vmwrite_safe(uint64_t field, uint64_t value);
 must_check bool insn_invept(uint64_t type, const struct invept_descriptor *descriptor);
 must_check bool insn_invvpid(uint64_t type, const struct invvpid_descriptor *descriptor);
+void insn_vmsave(hpa_t vmcb);

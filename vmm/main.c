@@ -20,6 +20,7 @@
 #include "arch/x86/svm/svm.h"
 #include "arch/x86/vmx/vmx.h"
 #include "drivers/framebuffer/framebuffer.h"
+#include "drivers/iommu/iommu.h"
 #include "drivers/pci/pci.h"
 #include "drivers/power/power.h"
 #include "drivers/serial/uart16550.h"
@@ -192,6 +193,21 @@ static enum status find_pci(const char **why)
 	return STATUS_OK;
 }
 
+static enum status start_iommu(const char **why)
+{
+	const char *missing;
+
+	(void)why;
+	(void)!iommu_init(&boot_information);
+	if (!iommu_is_available(&missing))
+		log_warning("IOMMU: none is used, so that no device can be passed through: %s", missing);
+	else if (!iommu_isolates_interrupts(&missing))
+		log_warning("IOMMU: DMA is translated; interrupts are not remapped: %s", missing);
+	else
+		log_info("IOMMU: DMA is translated, interrupts are remapped; all devices are in quarantine");
+	return STATUS_OK;
+}
+
 static bool virtualization_found;
 
 /* Per CPU, on that CPU. */
@@ -334,6 +350,7 @@ static const struct boot_stage stages[] = {
 	{"clock", start_clock},
 	{"interrupts", start_interrupts},
 	{"PCI", find_pci},
+	{"IOMMU", start_iommu},
 	{"virtualization", start_virtualization},
 	{"processors", start_processors},
 	{"shell", start_shell},

@@ -5,6 +5,8 @@
 #include "drivers/iommu/iommu_fault.h"
 #include "lib/types.h"
 
+#define IOMMU_MAX_DOMAINS 64u
+
 struct iommu_attachment {
 	const struct pci_function *function;
 	bool ats;
@@ -60,9 +62,16 @@ struct iommu_backend {
 
 extern struct iommu_backend vtd_backend;
 
-/* The one lock of IOMMUs, for what reaches a back end past iommu.c: the host's I/O APICs. */
+/** iommu_backend() - the one in use; NULL: none, or not switched on yet. */
+struct iommu_backend *iommu_backend(void);
+
+/* The one lock of IOMMUs, also for what reaches a back end past iommu.h: the host's I/O APICs. */
 void iommu_lock(void);
 void iommu_unlock(void);
 
-/** iommu_find_domain() - by its id, under the lock; NULL: there is none. */
+/* Under the lock. */
+/** iommu_create_domain_locked() - as iommu_domain_create(), for a back end that is not in use yet. */
+must_check enum status iommu_create_domain_locked(const char *name, const struct iommu_backend *from, struct iommu_domain **created);
+/** iommu_find_domain() - by its id, 1..IOMMU_MAX_DOMAINS; iommu_find_domain_of(): a VM's, by a function. NULL: there is none. */
 const struct iommu_domain *iommu_find_domain(uint16_t id);
+const struct iommu_domain *iommu_find_domain_of(const struct pci_function *function);

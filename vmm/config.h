@@ -14,6 +14,7 @@
 #define CONFIG_AUTOEXEC_SIZE 512u
 #define CONFIG_MAX_WINDOWS 8u
 #define CONFIG_DEFAULT_WEIGHT 256u
+#define CONFIG_MAX_PCI 8u
 
 enum config_boot { CONFIG_BOOT_LINUX, CONFIG_BOOT_MULTIBOOT };
 enum config_when_all_stopped { CONFIG_WHEN_STOPPED_SHELL, CONFIG_WHEN_STOPPED_POWEROFF, CONFIG_WHEN_STOPPED_REBOOT };
@@ -37,6 +38,13 @@ struct config_sched {
 	uint32_t frame;          /* cyclic: length of the major frame [microseconds], 1,000..10,000,000 */
 	uint32_t window_count;   /* 1..CONFIG_MAX_WINDOWS, in order of start, disjoint, inside the frame */
 	struct config_window windows[CONFIG_MAX_WINDOWS];
+};
+
+/* `pci = SSSS:BB:DD.F[,permissive]`: a function of the machine that is passed through to the VM. */
+struct config_pci {
+	uint16_t segment;
+	uint8_t bus, device, function; /* device 0..31, function 0..7 */
+	bool permissive; /* also if it cannot be reset, or if firmware uses memory by it */
 };
 
 struct config_host {
@@ -65,6 +73,8 @@ struct vm_config {
 	char ramdisk[CONFIG_PATH_SIZE]; /* "": none */
 	char cmdline[CONFIG_CMDLINE_SIZE];
 	bool testdev;
+	uint32_t pci_count;
+	struct config_pci pci[CONFIG_MAX_PCI]; /* in the order given, which is that of the guest's devices; each once */
 	bool autostart; /* default yes */
 	enum config_on_stop on_poweroff, on_reboot, on_crash; /* defaults: destroy, restart, preserve; `exit CODE` goes by on_poweroff */
 	uint32_t line; /* of its section, for messages */

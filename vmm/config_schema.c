@@ -22,7 +22,7 @@ const struct config_key config_keys[] = {
 	{ CONFIG_SECTION_VM, "firmware", NULL, NULL, false },
 	{ CONFIG_SECTION_VM, "disk", NULL, NULL, true },
 	{ CONFIG_SECTION_VM, "net", NULL, NULL, true },
-	{ CONFIG_SECTION_VM, "pci", NULL, NULL, true },
+	{ CONFIG_SECTION_VM, "pci", config_parse_pci, NULL, true },
 	{ CONFIG_SECTION_VM, "on_reboot", config_parse_on_reboot, NULL, false },
 	{ CONFIG_SECTION_VM, "on_poweroff", config_parse_on_poweroff, NULL, false },
 	{ CONFIG_SECTION_VM, "on_crash", config_parse_on_crash, NULL, false },

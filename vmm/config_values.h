@@ -27,6 +27,7 @@ bool config_parse_boot(struct config_value *value, void *target);
 bool config_parse_kernel(struct config_value *value, void *target);
 bool config_parse_ramdisk(struct config_value *value, void *target);
 bool config_parse_cmdline(struct config_value *value, void *target);
+bool config_parse_pci(struct config_value *value, void *target);
 bool config_parse_testdev(struct config_value *value, void *target);
 bool config_parse_autostart(struct config_value *value, void *target);
 bool config_parse_on_poweroff(struct config_value *value, void *target);

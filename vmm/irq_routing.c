@@ -42,6 +42,12 @@ void irq_routing_set_local(struct vm *vm, const struct irq_local_controller *ops
 	vm->irq.local_device = device;
 }
 
+void irq_routing_set_line_ended(struct vm *vm, void (*ended)(struct io_device *device, unsigned line), struct io_device *device)
+{
+	vm->irq.line_ended = ended;
+	vm->irq.line_ended_device = device;
+}
+
 /* Drives one controller. On an I/O APIC the timer comes in at pin 2, and the 8259's cascade line 2 is not wired. */
 static void set_pin(struct irq_routing *irq, unsigned controller, unsigned line, bool level)
 {
@@ -105,6 +111,12 @@ void irq_end_of_interrupt(struct vm *vm, uint8_t vector)
 		if (irq->pins[i].ops->end_of_interrupt != NULL)
 			irq->pins[i].ops->end_of_interrupt(irq->pins[i].device, vector);
 	}
+}
+
+void irq_line_ended(struct vm *vm, unsigned line)
+{
+	if (vm->irq.line_ended != NULL)
+		vm->irq.line_ended(vm->irq.line_ended_device, line);
 }
 
 bool irq_external_pending(struct vm *vm)

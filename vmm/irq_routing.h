@@ -67,12 +67,20 @@ struct irq_routing {
 	struct io_device *external_device;
 	const struct irq_local_controller *local;
 	struct io_device *local_device;
+	void (*line_ended)(struct io_device *device, unsigned line); /* NULL: nobody wants to know */
+	struct io_device *line_ended_device;
 	bool line_level[IRQ_LINE_COUNT];
 };
 
 must_check enum status irq_routing_add_pins(struct vm *vm, const struct irq_pin_controller *ops, struct io_device *device);
 void irq_routing_set_external(struct vm *vm, const struct irq_external_source *ops, struct io_device *device);
 void irq_routing_set_local(struct vm *vm, const struct irq_local_controller *ops, struct io_device *device);
+
+/**
+ * irq_routing_set_line_ended() - @ended is told of each end of a level-triggered interrupt that line @line raised, before its pin
+ * is looked at again: for a device that lowers its line then. One for each VM.
+ */
+void irq_routing_set_line_ended(struct vm *vm, void (*ended)(struct io_device *device, unsigned line), struct io_device *device);
 
 /* Used by devices; device lock held. */
 /** irq_line_set() - drives line @line < IRQ_LINE_COUNT of all pin controllers; every level is passed on, edges are the
@@ -84,6 +92,8 @@ void irq_line_pulse(struct vm *vm, unsigned line);
 enum status irq_message_send(struct vm *vm, const struct irq_message *message);
 enum status irq_msi_send(struct vm *vm, uint64_t address, uint32_t data);
 void irq_end_of_interrupt(struct vm *vm, uint8_t vector);
+/** irq_line_ended() - a pin controller saw the end of an interrupt of @line. */
+void irq_line_ended(struct vm *vm, unsigned line);
 bool irq_external_pending(struct vm *vm);
 uint8_t irq_external_acknowledge(struct vm *vm);
 

@@ -46,5 +46,9 @@
 #define PLATFORM_PCI_WINDOW_BASE 0xc0000000u /* memory for BARs, up to the I/O APIC */
 #define PLATFORM_PCI_WINDOW_END 0xfec00000u
 
+/* INTA# of device n of that bus, as \_SB.PCI0._PRT says. */
+#define PLATFORM_PCI_LINE_FIRST 16u
+#define PLATFORM_PCI_LINE(device) (PLATFORM_PCI_LINE_FIRST + (device) % 8)
+
 /* QEMU's isa-debug-exit, where the configuration asks for it. */
 #define PLATFORM_TEST_DEVICE_PORT 0xf4u

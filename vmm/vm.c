@@ -136,10 +136,15 @@ static enum status create_machine(struct vm *vm, const char **what)
 	*what = "vCPUs";
 	status = create_vcpus(vm);
 	if (status == STATUS_OK) {
+		*what = "passed-through devices";
+		status = passthrough_attach(vm);
+	}
+	if (status == STATUS_OK) {
 		*what = "devices";
 		status = io_devices_create(vm);
 	}
 	if (status != STATUS_OK) {
+		passthrough_detach(vm);
 		destroy_vcpus(vm);
 		virt_ops->vm_destroy(&vm->virt);
 		vm->virt = (struct virt_vm){0};
@@ -154,6 +159,7 @@ static void destroy_machine(struct vm *vm)
 	if (!vm->virt.backend)
 		return;
 	io_devices_destroy(vm);
+	passthrough_detach(vm);
 	destroy_vcpus(vm);
 	virt_ops->vm_destroy(&vm->virt);
 	vm->virt = (struct virt_vm){0};
@@ -198,6 +204,10 @@ enum status vm_create(const struct vm_config *config, struct vm **out)
 	if (vm_list_count == CONFIG_MAX_VMS || config->vcpus > VM_MAX_VCPUS) {
 		log_error("vm %s: not created: more than %u VMs, or %u vCPUs of one", config->name, CONFIG_MAX_VMS, VM_MAX_VCPUS);
 		return STATUS_OUT_OF_RANGE;
+	}
+	if (passthrough_check(config) != STATUS_OK) {
+		log_failure(config, "passed-through devices", STATUS_DENIED);
+		return STATUS_DENIED;
 	}
 	struct vm *vm = allocate_vm(config);
 	if (vm)

@@ -14,6 +14,7 @@
 #include "vmm/guest_memory.h"
 #include "vmm/io_bus.h"
 #include "vmm/irq_routing.h"
+#include "vmm/passthrough.h"
 #include "vmm/vcpu.h"
 #include "vmm/vcpu_sched.h"
 #include "vmm/vm_console.h"
@@ -53,6 +54,7 @@ struct vm {
 	struct io_bus buses[IO_SPACE_COUNT];
 	struct irq_routing irq;
 	struct list devices; /* struct io_device */
+	struct passthrough passthrough;
 	struct vm_console console;
 	struct log_limit log_limit; /* for lines that this guest can cause */
 	uint32_t vcpu_count;

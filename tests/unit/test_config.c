@@ -198,7 +198,14 @@ static void test_vm_values(void **state)
 		{ "ramdisk =", "4:", "the value is empty" },
 		{ "disk = ram:x", "4:1:", "'disk' is not supported by this version" },
 		{ "net = switch:lan0", "4:1:", "'net' is not supported by this version" },
-		{ "pci = 0000:03:00.0", "4:1:", "'pci' is not supported by this version" },
+		{ "pci = 0000:03:00", "4:", "expected an address SSSS:BB:DD.F" },
+		{ "pci = 00000:03:00.0", "4:", "expected an address SSSS:BB:DD.F" },
+		{ "pci = 0000:03:20.0", "4:", "expected an address SSSS:BB:DD.F" },
+		{ "pci = 0000:03:1f.8", "4:", "expected an address SSSS:BB:DD.F" },
+		{ "pci = 0000:03:1f.7x", "4:", "expected an address SSSS:BB:DD.F" },
+		{ "pci = 0000:03:00.0,permisive", "4:20:", "did you mean 'permissive'?" },
+		{ "pci = 0000:03:00.0,", "4:", "expected an address SSSS:BB:DD.F" },
+		{ "pci =", "4:", "expected an address SSSS:BB:DD.F" },
 		{ "firmware = f", "4:1:", "'firmware' is not supported by this version" },
 		{ "on_reboot = restrat", "4:13:", "expected restart, destroy or preserve; did you mean 'restart'?" },
 		{ "on_crash = never", "4:12:", "expected restart, destroy or preserve" },
@@ -246,6 +253,23 @@ static void test_panic_reboot_and_autoexec(void **state)
 		snprintf(text, sizeof(text), "[host]\npanic_reboot = %s\n", bad[i]);
 		expect_fault(text, "2:", "expected no, or seconds from 1 to 86400");
 	}
+}
+
+static void test_passed_through_functions(void **state)
+{
+	static const char nine[] = VM_LINES
+		"pci = 0000:00:01.0\npci = 0000:00:02.0\npci = 0000:00:03.0\npci = 0000:00:04.0\npci = 0000:00:05.0\n"
+		"pci = 0000:00:06.0\npci = 0000:00:07.0\npci = 0000:00:08.0\npci = 0000:00:09.0\n";
+	const struct config_pci *pci = config.vms[0].pci;
+
+	(void)state;
+	expect_good(VM_LINES "pci = 0000:03:00.0\npci = fFfF:fe:1f.7,permissive\n");
+	assert_int_equal(config.vms[0].pci_count, 2);
+	assert_true(pci[0].segment == 0 && pci[0].bus == 3 && pci[0].device == 0 && pci[0].function == 0 && !pci[0].permissive);
+	assert_true(pci[1].segment == 0xffff && pci[1].bus == 0xfe && pci[1].device == 31 && pci[1].function == 7 && pci[1].permissive);
+	expect_fault(VM_LINES "pci = 0000:03:00.0\npci = 0000:03:00.0,permissive\n", "5:", "this VM has that function already");
+	expect_fault(nine, "12:", "at most 8 for each VM");
+	assert_int_equal(config.vms[0].pci_count, 8);
 }
 
 static void test_long_values(void **state)
@@ -323,7 +347,7 @@ int main(void)
 		cmocka_unit_test(test_host_values), cmocka_unit_test(test_memory), cmocka_unit_test(test_vm_values),
 		cmocka_unit_test(test_long_values), cmocka_unit_test(test_missing_keys), cmocka_unit_test(test_sections),
 		cmocka_unit_test(test_too_many_vms), cmocka_unit_test(test_no_reporter),
-		cmocka_unit_test(test_panic_reboot_and_autoexec),
+		cmocka_unit_test(test_panic_reboot_and_autoexec), cmocka_unit_test(test_passed_through_functions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -98,6 +98,7 @@ static void end_of_interrupt(struct io_device *device, uint8_t vector)
 		if (ENTRY_VECTOR(self->entries[pin]) != vector || !(self->entries[pin] & ENTRY_REMOTE_IRR))
 			continue;
 		self->entries[pin] &= ~ENTRY_REMOTE_IRR;
+		irq_line_ended(device->vm, pin);
 		send_if_asserted(self, pin);
 	}
 }

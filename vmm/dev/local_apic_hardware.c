@@ -1,6 +1,7 @@
 #include "vmm/dev/local_apic.h"
 
 #include "lib/string.h"
+#include "vmm/vm_flush.h"
 
 /* APICs that the CPU carries out on the vCPU's register page. SDM Vol. 3C "APIC Virtualization and Virtual Interrupts". */
 
@@ -22,17 +23,6 @@ static bool any_in_mode(const struct local_apic_device *self, enum virt_apic_mod
 	return false;
 }
 
-/* Translations that other CPUs cached lead to the access page as before, which does no harm; those that run now forget them
- * soon, the others when they run again. */
-static void forget_mappings(struct vm *vm)
-{
-	virt_ops->vm_flush(&vm->virt);
-	for (uint32_t i = 0; i < vm->vcpu_count; i++) {
-		if (vm->vcpus[i] != NULL && __atomic_load_n(&vm->vcpus[i]->state, __ATOMIC_ACQUIRE) == VCPU_RUNNING)
-			vcpu_kick(vm->vcpus[i], VCPU_REQUEST_FLUSH);
-	}
-}
-
 /* The access page is one for all vCPUs, but one in VIRT_APIC_X2APIC would reach the memory behind it: while there is such a
  * one the page is not mapped, and accesses of those in VIRT_APIC_XAPIC exit to be carried out on their registers here. So it
  * is too when there is no memory to map it. */
@@ -49,7 +39,8 @@ static void update_access_page(struct local_apic_device *self)
 			page_table_map(nested, LOCAL_APIC_BASE, vm->virt.apic_access_page, PAGE_SIZE, PAGE_READ | PAGE_WRITE) == STATUS_OK;
 	} else if (page_table_unmap_leaves(nested, LOCAL_APIC_BASE, PAGE_SIZE) == STATUS_OK) {
 		self->access_page_mapped = false;
-		forget_mappings(vm);
+		/* Until they do, old translations lead to the access page as before, which does no harm. */
+		vm_flush_translations(vm);
 	}
 }
 

@@ -3,6 +3,7 @@
 #include "build/generated/dsdt_aml.h"
 #include "lib/bits.h"
 #include "lib/string.h"
+#include "vmm/pci_window.h"
 #include "vmm/platform.h"
 #include "vmm/vm.h"
 
@@ -117,6 +118,9 @@ struct acpi_xsdt {
 	uint64_t entries[2];
 } packed_struct;
 
+/* "QWord Address Space Descriptor", from its fields that say where the window is. */
+struct acpi_qword_window { uint64_t minimum, maximum, translation, length; } packed_struct;
+
 struct table_area {
 	const struct guest_memory *memory;
 	uint64_t next;
@@ -170,6 +174,38 @@ static enum status place_facs(struct table_area *area, uint64_t *address)
 	struct acpi_facs facs = { .signature = { 'F', 'A', 'C', 'S' }, .length = sizeof(facs), .version = 2 };
 
 	return place_bytes(area, &facs, sizeof(facs), FACS_ALIGNMENT, address);
+}
+
+/* Where the DSDT says where the window above RAM is: behind the one descriptor of memory with 64 bits. */
+static size_t find_window(void)
+{
+	static const uint8_t descriptor[] = { 0x8a, 0x2b, 0x00, 0x00 };
+	const size_t fields = 14; /* from its begin */
+
+	for (size_t i = 0; i + fields + sizeof(struct acpi_qword_window) <= sizeof(dsdt_aml); i++)
+		if (memcmp(&dsdt_aml[i], descriptor, sizeof(descriptor)) == 0)
+			return i + fields;
+	return 0;
+}
+
+/* The DSDT as it was compiled but for that window; one without length is none. */
+static enum status place_dsdt(struct table_area *area, uint64_t *address)
+{
+	struct acpi_qword_window window = { 0 };
+	const size_t place = find_window();
+	uint64_t base, end;
+	uint8_t checksum;
+	enum status status = place_bytes(area, dsdt_aml, sizeof(dsdt_aml), TABLE_ALIGNMENT, address);
+
+	if (pci_window_high(area->memory, &base, &end))
+		window = (struct acpi_qword_window){ base, end - 1, 0, end - base };
+	checksum = (uint8_t)(dsdt_aml[offsetof(struct acpi_header, checksum)] + checksum_of(&window, sizeof(window)) -
+			     checksum_of(&dsdt_aml[place], sizeof(window)));
+	if (status == STATUS_OK)
+		status = guest_memory_write(area->memory, gpa(*address + place), &window, sizeof(window));
+	if (status == STATUS_OK)
+		status = guest_memory_write(area->memory, gpa(*address + offsetof(struct acpi_header, checksum)), &checksum, 1);
+	return status;
 }
 
 static enum status place_fadt(struct table_area *area, uint64_t facs, uint64_t dsdt, uint64_t *address)
@@ -247,7 +283,7 @@ enum status acpi_tables_write(const struct guest_memory *memory, uint32_t vcpu_c
 		return STATUS_INVALID;
 	status = place_facs(&area, &facs);
 	if (status == STATUS_OK)
-		status = place_bytes(&area, dsdt_aml, sizeof(dsdt_aml), TABLE_ALIGNMENT, &dsdt);
+		status = place_dsdt(&area, &dsdt);
 	if (status == STATUS_OK)
 		status = place_fadt(&area, facs, dsdt, &fadt);
 	if (status == STATUS_OK)

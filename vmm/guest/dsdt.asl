@@ -25,6 +25,22 @@ DefinitionBlock ("", "DSDT", 2, "TRIVET", "TRIVETPC", 1)
 				WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange, 0, 0x0d00, 0xffff, 0, 0xf300)
 				DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite, 0,
 					PLATFORM_PCI_WINDOW_BASE, 0xfebfffff, 0, 0x3ec00000)
+				/* Above RAM: acpi_tables.c writes where. */
+				QWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, Cacheable, ReadWrite, 0,
+					0x800000000, 0x17ffffffff, 0, 0x1000000000)
+			})
+
+			/* Functions have INTA# at most, each device an input of its own of the I/O APIC. */
+			Name (_PRT, Package ()
+			{
+				Package () { 0x0001ffff, 0, 0, 17 },
+				Package () { 0x0002ffff, 0, 0, 18 },
+				Package () { 0x0003ffff, 0, 0, 19 },
+				Package () { 0x0004ffff, 0, 0, 20 },
+				Package () { 0x0005ffff, 0, 0, 21 },
+				Package () { 0x0006ffff, 0, 0, 22 },
+				Package () { 0x0007ffff, 0, 0, 23 },
+				Package () { 0x0008ffff, 0, 0, 16 },
 			})
 
 			Device (PIC0)

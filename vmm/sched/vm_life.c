@@ -132,6 +132,7 @@ static void finish_stop(struct vm *vm)
 {
 	char why[END_SIZE];
 
+	passthrough_quiesce(vm);
 	if (vm->life.restart_poweroff && vm->stop_kind == VM_STOP_POWEROFF) {
 		vm->stop_kind = VM_STOP_REBOOT;
 		vm->life.restart = true;
@@ -159,6 +160,7 @@ static bool scrub(struct vm *vm)
 
 	if (!is_due(next_scrub))
 		return false;
+	passthrough_quiesce(vm); /* no device writes behind the scrubbing */
 	if (!guest_memory_scrub(&vm->memory, SCRUB_PIECE))
 		return true;
 	next_scrub = 2 * clock_now() - start;

@@ -14,6 +14,7 @@ struct reason_row {
 	const char *name; /* the manual's words; NULL: no such code */
 	void (*decode)(struct virt_vcpu *vcpu, struct vm_exit *exit);
 };
+#define CPUID_LEAF_XSAVE 0xdu
 _Static_assert(SVM_REASON_UNKNOWN < VIRT_EXIT_REASON_MAX, "counters");
 
 static void decode_exception(struct virt_vcpu *vcpu, struct vm_exit *exit)
@@ -50,6 +51,15 @@ static void decode_window(struct virt_vcpu *vcpu, struct vm_exit *exit)
 static void decode_iret(struct virt_vcpu *vcpu, struct vm_exit *exit)
 {
 	svm_iret(vcpu->backend, exit);
+}
+
+/* The leaf tells how large the state is that XCR0 asks for. */
+static void decode_cpuid(struct virt_vcpu *vcpu, struct vm_exit *exit)
+{
+	exit->subject = vcpu->gpr[GPR_RAX];
+	if ((uint32_t)exit->subject == CPUID_LEAF_XSAVE)
+		svm_note_xcr0(vcpu);
+	svm_decode_length(vcpu, exit, 0x0fa2);
 }
 
 static void decode_msr(struct virt_vcpu *vcpu, struct vm_exit *exit)
@@ -107,7 +117,7 @@ static const struct reason_row reasons[SVM_REASON_UNKNOWN + 1] = {
 	TABLE(0x6a, "LIDT"), TABLE(0x6b, "LGDT"), TABLE(0x6c, "LLDT"), TABLE(0x6d, "LTR"),
 	INSTRUCTION(0x6e, "RDTSC", VM_EXIT_RDTSC, 0x0f31, ABOUT_NOTHING),
 	INSTRUCTION(0x6f, "RDPMC", VM_EXIT_RDPMC, 0x0f33, ABOUT_RCX),
-	INSTRUCTION(SVM_EXIT_CPUID, "CPUID", VM_EXIT_CPUID, 0x0fa2, ABOUT_RAX),
+	ROW(SVM_EXIT_CPUID, "CPUID", VM_EXIT_CPUID, decode_cpuid),
 	UNDEFINED(0x73, "RSM"),
 	ROW(SVM_EXIT_IRET, "IRET", VM_EXIT_INTERRUPT_WINDOW, decode_iret),
 	INSTRUCTION(0x76, "INVD", VM_EXIT_INVD, 0x0f08, ABOUT_NOTHING),
@@ -145,7 +155,7 @@ static uint32_t reason_of(uint64_t code)
 		return (uint32_t)code;
 	if (likely(code == SVM_EXIT_NESTED_PAGE_FAULT))
 		return SVM_REASON_NESTED_PAGE_FAULT;
-	return code == SVM_EXIT_INVALID ? SVM_REASON_INVALID : SVM_REASON_UNKNOWN;
+	return (uint32_t)code == SVM_EXIT_INVALID ? SVM_REASON_INVALID : SVM_REASON_UNKNOWN;
 }
 
 static void decode(struct virt_vcpu *vcpu, struct vm_exit *exit)

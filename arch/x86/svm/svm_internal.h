@@ -78,6 +78,9 @@ void svm_vcpu_run(struct virt_vcpu *vcpu, virt_exit_handler handle);
 /* What must be right in the VMCB and in this CPU's timer before each entry. */
 void svm_prepare_entry(struct virt_vcpu *vcpu);
 
+/* QEMU's software emulation of SVM lets guests carry XSETBV out: takes what the loaded vCPU has in XCR0. */
+void svm_note_xcr0(struct virt_vcpu *vcpu);
+
 /* asid.c: the tag of the vCPU's TLB entries on the CPU that has it loaded */
 void svm_asid_init_cpu(struct svm_cpu *cpu);
 void svm_asid_init_vcpu(struct virt_vcpu_backend *backend);

@@ -1,4 +1,6 @@
 #include "arch/x86/cpu/virt_state.h"
+#include "arch/x86/cpu/xsave.h"
+#include "arch/x86/insn.h"
 #include "arch/x86/irq/lapic_timer.h"
 #include "arch/x86/mm/page_pool.h"
 #include "arch/x86/physmap.h"
@@ -58,8 +60,15 @@ void svm_vcpu_load(struct virt_vcpu *vcpu)
 	virt_state_load(vcpu, svm_settings.has_rdtscp);
 }
 
+void svm_note_xcr0(struct virt_vcpu *vcpu)
+{
+	if (xsave_is_available())
+		vcpu->xcr0 = insn_xgetbv(0);
+}
+
 void svm_vcpu_put(struct virt_vcpu *vcpu)
 {
+	svm_note_xcr0(vcpu);
 	virt_state_save(vcpu, svm_settings.has_rdtscp);
 }
 

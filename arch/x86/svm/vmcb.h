@@ -127,7 +127,7 @@ enum svm_exit_code {
 	SVM_EXIT_IRET = 0x74, SVM_EXIT_HLT = 0x78, SVM_EXIT_IO = 0x7b, SVM_EXIT_MSR = 0x7c, SVM_EXIT_SHUTDOWN = 0x7f,
 	SVM_EXIT_VMMCALL = 0x81, SVM_EXIT_XSETBV = 0x8d, SVM_EXIT_LOW_COUNT = 0xa5, SVM_EXIT_NESTED_PAGE_FAULT = 0x400,
 };
-#define SVM_EXIT_INVALID (~(uint64_t)0)
+#define SVM_EXIT_INVALID (~(uint32_t)0) /* in the lower half; not every CPU writes the other */
 
 /* "I/O Intercepts": EXITINFO1 */
 #define IO_INFO_IN BIT(0)

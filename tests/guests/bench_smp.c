@@ -25,8 +25,8 @@ const char guest_name[] = "bench_smp";
 
 static volatile uint64_t handled;
 static volatile uint32_t alive, pongs, leave;
-static volatile uint64_t last_time;
-static volatile uint32_t last_runner, switches;
+static volatile uint64_t seen[2]; /* by vCPU: its TSC when it ran last */
+static volatile uint32_t switches;
 static uint64_t least_switch = ~0ull, sum_switch;
 
 struct series {
@@ -147,22 +147,22 @@ static void wake_over_work(unsigned index)
 	leave = 1;
 }
 
-/* Both vCPUs run this on one CPU: what lies between the last instruction of one and the first of the other. */
+/* Both vCPUs run this on one CPU: what lies between the last instructions of one and the first of the other. */
 static void run_and_look(unsigned index)
 {
+	uint64_t own = seen[index];
+
 	while (switches < SWITCHES) {
-		uint64_t now = rdtsc();
+		uint64_t now = rdtsc(), other = seen[!index];
 
-		uint64_t ticks = now - last_time;
-
-		/* One that is interrupted between reading and writing makes a wrong pair. */
-		if (last_runner != index && last_time != 0 && now > last_time && ticks < LONGEST_SWITCH) {
-			least_switch = ticks < least_switch ? ticks : least_switch;
-			sum_switch += ticks;
+		/* The first look after a switch may be of a time before it; then the next one counts. */
+		if (other > own && now > other && now - other < LONGEST_SWITCH) {
+			least_switch = now - other < least_switch ? now - other : least_switch;
+			sum_switch += now - other;
 			switches++;
 		}
-		last_runner = index;
-		last_time = now;
+		own = now;
+		seen[index] = now;
 	}
 }
 

@@ -139,6 +139,7 @@ static void test_unexpected_kinds(void **state)
 		fixture_log_clear();
 		assert_int_equal(handle_kind(kinds[i]), EXIT_STOP);
 		assert_int_equal(fixture_vm->stop_kind, VM_STOP_CRASH);
+		exit_crash_dump(fixture_vm->crashed_vcpu, NULL);
 		assert_true(fixture_logged("vm test vcpu 0: "));
 		assert_true(fixture_logged("guest state:"));
 	}

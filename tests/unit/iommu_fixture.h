@@ -62,7 +62,8 @@ static inline struct acpi_drhd *fixture_add_unit(bool include_all)
 	return drhd;
 }
 
-static inline struct acpi_scope *fixture_add_scope(struct acpi_scope_list *list, uint8_t type, uint8_t bus, uint8_t device, uint8_t function)
+static inline struct acpi_scope *fixture_add_scope(struct acpi_scope_list *list, uint8_t type, uint8_t bus, uint8_t device,
+						   uint8_t function)
 {
 	struct acpi_scope *scope = &list->scopes[list->count++];
 

@@ -71,6 +71,7 @@ static void a_function_of_no_unit_is_not_given_away(void **state)
 	assert_true(iommu_covers(fixture_find(0, 3), &why));
 	assert_false(iommu_covers(fixture_find(0, 2), &why));
 	assert_string_equal(why, "no VT-d unit translates for it");
+	assert_non_null(strstr(fixture_log, "no unit translates for 3 functions"));
 	assert_int_equal(iommu_domain_create("x", &domain), STATUS_OK);
 	assert_int_equal(iommu_attach(domain, fixture_find(0, 2)), STATUS_NOT_FOUND);
 }
@@ -84,7 +85,8 @@ static void a_domain_spans_units(void **state)
 	(void)state;
 	fixture_add_io_apic(fixture_add_unit(true));
 	fixture_add_scope(&fixture_add_unit(false)->scopes, ACPI_SCOPE_ENDPOINT, 0, 3, 0);
-	models[1].capability = (models[1].capability & ~(BIT(34) | BIT(10) | BIT(39) | 0x3full << 16)) | 38ull << 16; /* 3 levels, 4 KiB */
+	/* 3 levels, pages of 4 KiB only, past the caches. */
+	models[1].capability = (models[1].capability & ~(BIT(34) | BIT(10) | BIT(39) | 0x3full << 16)) | 38ull << 16;
 	models[1].extended &= ~BIT(0);
 	assert_int_equal(fixture_start(), STATUS_OK);
 	assert_int_equal(iommu_domain_create("both", &domain), STATUS_OK);

@@ -320,6 +320,18 @@ static void model_run_queue(struct vtd_model *model)
 	}
 }
 
+/* What has not been executed yet may not be overwritten. */
+static void model_move_tail(struct vtd_model *model, uint64_t tail)
+{
+	uint64_t size = 4096u << (model->queue_address & 7);
+	uint64_t before = (model->queue_tail + size - model->queue_head) % size, after = (tail + size - model->queue_head) % size;
+
+	assert(!(model->status & VTD_QUEUED_INVALIDATION) || after > before);
+	model->queue_tail = tail;
+	if (model->status & VTD_QUEUED_INVALIDATION)
+		model_run_queue(model);
+}
+
 /* ---- registers ---- */
 
 static void model_command(struct vtd_model *model, uint32_t value)
@@ -399,7 +411,7 @@ static void model_write(void *context, uint64_t offset, unsigned size, uint64_t 
 	case VTD_FAULT_CONTROL: model->fault_control = (uint32_t)value; break;
 	case VTD_PROTECTED_MEMORY: model->protected_memory = value & VTD_PROTECTED_ENABLE ? (uint32_t)value | 1 : 0; break;
 	case VTD_QUEUE_ADDRESS: model->queue_address = value; break;
-	case VTD_QUEUE_TAIL: model->queue_tail = value; if (model->status & VTD_QUEUED_INVALIDATION) model_run_queue(model); break;
+	case VTD_QUEUE_TAIL: model_move_tail(model, value); break;
 	case VTD_CONTEXT_COMMAND:
 		if (!model->stuck)
 			memset(model->contexts, 0, sizeof(model->contexts));

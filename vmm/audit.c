@@ -149,7 +149,7 @@ static void check_pin(struct audit *audit, uint32_t gsi, uint8_t vector, uint32_
 void audit_interrupts(struct audit *audit)
 {
 	static uint32_t owners[256]; /* of vectors: I/O APIC input + 1 */
-	unsigned routed = 0, inputs = 0;
+	unsigned routed = 0, inputs = 0, guests = 0;
 	uint64_t entry;
 
 	for (unsigned i = 0; i < array_count(owners); i++)
@@ -161,9 +161,10 @@ void audit_interrupts(struct audit *audit)
 		if (entry & ENTRY_MASKED)
 			continue;
 		routed++;
+		guests += (entry & ENTRY_VECTOR) >= INTERRUPT_VECTOR_DEVICES && (entry & ENTRY_VECTOR) < INTERRUPT_VECTOR_DEVICES_END;
 		check_pin(audit, gsi, (uint8_t)(entry & ENTRY_VECTOR), owners);
 	}
-	audit->print("%-12s %u I/O APIC inputs, %u routed, none to a guest\n", "interrupts", inputs, routed);
+	audit->print("%-12s %u I/O APIC inputs, %u routed, %u of them to guests\n", "interrupts", inputs, routed, guests);
 }
 
 unsigned audit_run(report_print print)
@@ -173,6 +174,7 @@ unsigned audit_run(report_print print)
 	audit_pages(&audit);
 	audit_guests(&audit);
 	audit_interrupts(&audit);
+	audit_devices(&audit);
 	if (audit.faults == 0)
 		print("audit: clean\n");
 	else

@@ -5,6 +5,7 @@
 #include "arch/x86/mm/page_table_walk.h"
 #include "arch/x86/pcpu.h"
 #include "arch/x86/physmap.h"
+#include "drivers/iommu/iommu.h"
 #include "vmm/audit_internal.h"
 #include "vmm/vm.h"
 
@@ -68,6 +69,20 @@ static void claim_hypervisor(struct visitor *visitor)
 		claim_cpu(visitor, pcpu_get(i));
 }
 
+static void claim_iommu_page(void *context, hpa_t page)
+{
+	claim(context, page, PAGE_SIZE);
+}
+
+/* What the units of the IOMMU read, but for the tables of domains, which are their VMs'. */
+static void claim_iommu(struct visitor *visitor)
+{
+	static const struct iommu_visitor pages = {.page = claim_iommu_page};
+
+	visitor->claim.what = "tables and queues of the IOMMU";
+	iommu_audit(&pages, visitor);
+}
+
 static bool is_apic_access_page(const struct vm *vm, uint64_t gpa_value, const struct page_table_leaf *leaf)
 {
 	return gpa_value == VIRT_APIC_BASE && leaf->page_size == PAGE_SIZE && leaf->output.value == vm->virt.apic_access_page.value;
@@ -77,12 +92,13 @@ static void claim_guest_memory(struct visitor *visitor, struct vm *vm)
 {
 	struct page_table_leaf leaf;
 
-	visitor->claim.what = "guest memory";
-	visitor->claim.is_guest = true;
 	for (uint64_t input = 0; page_table_next(&vm->memory.nested, &input, &leaf); input += leaf.page_size) {
 		visitor->claim.gpa = input;
-		if (!is_apic_access_page(vm, input, &leaf))
-			claim(visitor, leaf.output, leaf.page_size);
+		if (is_apic_access_page(vm, input, &leaf))
+			continue;
+		visitor->claim.is_guest = !passthrough_owns_registers(vm, leaf.output, leaf.page_size);
+		visitor->claim.what = visitor->claim.is_guest ? "guest memory" : "registers of a passed-through function";
+		claim(visitor, leaf.output, leaf.page_size);
 	}
 	visitor->claim.is_guest = false;
 }
@@ -100,6 +116,8 @@ static void claim_vm(struct visitor *visitor, struct vm *vm)
 	/* What a vCPU's own CPU changes while it runs, it changes with this lock held. */
 	spinlock_lock(&vm->device_lock);
 	claim_tables(visitor, &vm->memory.nested);
+	if (vm->passthrough.domain != NULL)
+		claim_tables(visitor, iommu_domain_table(vm->passthrough.domain));
 	claim_guest_memory(visitor, vm);
 	spinlock_unlock(&vm->device_lock);
 }
@@ -109,6 +127,7 @@ void audit_each_claim(void (*visit)(void *context, const struct audit_claim *cla
 	struct visitor visitor = {visit, context, {.page = hpa(0)}};
 
 	claim_hypervisor(&visitor);
+	claim_iommu(&visitor);
 	for (uint32_t i = 0; i < vm_list_count; i++)
 		claim_vm(&visitor, vm_list[i]);
 }

@@ -37,3 +37,4 @@ void audit_each_claim(void (*visit)(void *context, const struct audit_claim *cla
 void audit_pages(struct audit *audit);
 void audit_guests(struct audit *audit); /* ports, MSRs, TLB tags */
 void audit_interrupts(struct audit *audit);
+void audit_devices(struct audit *audit); /* passed-through functions, what they reach and what interrupts they raise */

@@ -198,9 +198,10 @@ static enum status start_iommu(const char **why)
 	const char *missing;
 
 	(void)why;
-	(void)!iommu_init(&boot_information);
+	enum status status = iommu_init(&boot_information);
 	if (!iommu_is_available(&missing))
-		log_warning("IOMMU: none is used, so that no device can be passed through: %s", missing);
+		log_write(status == STATUS_NOT_FOUND ? LOG_INFO : LOG_WARNING,
+			  "IOMMU: none is used, so that no device can be passed through: %s", missing);
 	else if (!iommu_isolates_interrupts(&missing))
 		log_warning("IOMMU: DMA is translated; interrupts are not remapped: %s", missing);
 	else

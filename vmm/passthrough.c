@@ -5,6 +5,7 @@
 #include "drivers/iommu/iommu.h"
 #include "drivers/pci/pci_owner.h"
 #include "drivers/pci/pci_reset.h"
+#include "lib/checked.h"
 #include "vmm/vm.h"
 #include "vmm/vm_flush.h"
 
@@ -184,4 +185,24 @@ void passthrough_unmap(struct vm *vm, gpa_t address, uint64_t length)
 	if (page_table_unmap_leaves(&vm->memory.nested, address.value, length) != STATUS_OK || status != STATUS_OK)
 		(void)vm_crash(vm, "the IOMMU does not answer while registers at 0x%llx are moved", (unsigned long long)address.value);
 	vm_flush_translations(vm);
+}
+
+static bool holds(const struct pci_bar *bar, hpa_t registers, uint64_t length)
+{
+	return (bar->kind == PCI_BAR_MEMORY_32 || bar->kind == PCI_BAR_MEMORY_64) && registers.value >= bar->address &&
+	       range_within(registers.value - bar->address, length, bar->size);
+}
+
+bool passthrough_owns_registers(const struct vm *vm, hpa_t registers, uint64_t length)
+{
+	for (uint32_t i = 0; i < vm->passthrough.count; i++) {
+		const struct pci_function *function = vm->passthrough.functions[i].function;
+
+		if (holds(&function->rom, registers, length))
+			return true;
+		for (unsigned bar = 0; bar < PCI_MAX_BARS; bar++)
+			if (holds(&function->bars[bar], registers, length))
+				return true;
+	}
+	return false;
 }

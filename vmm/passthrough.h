@@ -54,6 +54,8 @@ void passthrough_detach(struct vm *vm);
  * Return: STATUS_OK; as page_table_map() and iommu_domain_map() say (nothing changed).
  */
 must_check enum status passthrough_map(struct vm *vm, gpa_t address, hpa_t registers, uint64_t length, uint32_t attributes);
+/** passthrough_owns_registers() - all of [@registers, @registers + @length) belongs to one base address register of the VM's functions. */
+bool passthrough_owns_registers(const struct vm *vm, hpa_t registers, uint64_t length);
 /** passthrough_unmap() - takes that out of both again; vCPUs that run forget it before their next entry. If a unit of the IOMMU
  * does not answer, the VM is stopped. Device lock held. */
 void passthrough_unmap(struct vm *vm, gpa_t address, uint64_t length);

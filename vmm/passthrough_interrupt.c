@@ -23,7 +23,7 @@ struct vector_slot {
 	uint32_t in_flight; /* CPUs in handle() */
 	uint32_t gsi;       /* of lines */
 	uint32_t unclaimed; /* atomic; interrupts in a row that were nobody's */
-	bool is_line;       /* from the first owner to the last */
+	bool is_line;       /* for ever, once it is */
 };
 
 static struct vector_slot slots[VECTOR_COUNT];
@@ -232,15 +232,13 @@ enum status passthrough_interrupt_bind_line(struct passthrough_interrupt *interr
 	return status;
 }
 
+/* The input keeps its vector for those who come later: there are few, and it stays in the input's remapping entry. */
 static void leave_line(struct vector_slot *slot, struct passthrough_interrupt *interrupt)
 {
 	spinlock_lock(&lines_lock);
 	remove_owner(slot, interrupt);
-	if (!has_owner(slot)) {
+	if (!has_owner(slot))
 		(void)ioapic_mask(slot->gsi);
-		slot->is_line = false;
-		interrupt_free_vector(interrupt->vector);
-	}
 	spinlock_unlock(&lines_lock);
 	wait_until_left(slot);
 }

@@ -101,6 +101,17 @@ static void attach_all_firmware(struct iommu_backend *from)
 	}
 }
 
+/* Nothing stops these but that bus mastering is off. */
+static uint32_t count_uncovered(void)
+{
+	const char *why;
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < pci_count(); i++)
+		count += !backend->covers(pci_get(i), &why);
+	return count;
+}
+
 enum status iommu_init(const struct boot_info *info)
 {
 	struct iommu_backend *found = &vtd_backend;
@@ -111,9 +122,12 @@ enum status iommu_init(const struct boot_info *info)
 		return status;
 	attach_all_firmware(found);
 	status = found->enable(&missing, &interrupts_missing);
-	if (status == STATUS_OK)
-		backend = found;
-	return status;
+	if (status != STATUS_OK)
+		return status;
+	backend = found;
+	if (count_uncovered() > 0)
+		log_warning("IOMMU: no unit translates for %u functions: they cannot be passed through", count_uncovered());
+	return STATUS_OK;
 }
 
 /* ---- for people and audits ---- */
@@ -146,6 +160,8 @@ void iommu_describe(iommu_print print)
 		if (iommu_find_domain(id) != NULL)
 			describe_domain(iommu_find_domain(id), print);
 	print("  everything else is in quarantine: no memory, no interrupts\n");
+	if (count_uncovered() > 0)
+		print("  but for %u functions that no unit translates for: they may not be bus masters\n", count_uncovered());
 	iommu_fault_describe(print);
 }
 

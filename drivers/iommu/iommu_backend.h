@@ -71,7 +71,8 @@ void iommu_unlock(void);
 
 /* Under the lock. */
 /** iommu_create_domain_locked() - as iommu_domain_create(), for a back end that is not in use yet. */
-must_check enum status iommu_create_domain_locked(const char *name, const struct iommu_backend *from, struct iommu_domain **created);
+must_check enum status iommu_create_domain_locked(const char *name, const struct iommu_backend *from,
+						  struct iommu_domain **created);
 /** iommu_find_domain() - by its id, 1..IOMMU_MAX_DOMAINS; iommu_find_domain_of(): a VM's, by a function. NULL: there is none. */
 const struct iommu_domain *iommu_find_domain(uint16_t id);
 const struct iommu_domain *iommu_find_domain_of(const struct pci_function *function);

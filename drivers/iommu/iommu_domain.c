@@ -34,7 +34,8 @@ const struct iommu_domain *iommu_find_domain_of(const struct pci_function *funct
 	return find_domain_of(function, false);
 }
 
-enum status iommu_create_domain_locked(const char *name, const struct iommu_backend *from, struct iommu_domain **created)
+enum status iommu_create_domain_locked(const char *name, const struct iommu_backend *from,
+				       struct iommu_domain **created)
 {
 	for (unsigned i = 0; i < IOMMU_MAX_DOMAINS && i + 1 < from->domain_count; i++) {
 		struct iommu_domain *domain = &domains[i];

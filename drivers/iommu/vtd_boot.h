@@ -1,4 +1,7 @@
-/* Switching VT-d on: see struct iommu_backend. VT-d Specification, "Set Root Table Pointer Operation", "Enabling DMA Remapping". */
+/*
+ * Switching VT-d on: see struct iommu_backend. VT-d Specification, "Set Root Table Pointer Operation", "Software Steps to Setup
+ * DMA Remapping Facilities".
+ */
 #pragma once
 
 #include "drivers/iommu/iommu_backend.h"

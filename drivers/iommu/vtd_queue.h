@@ -17,7 +17,8 @@ must_check enum status vtd_queue_start(struct vtd_unit *unit);
 
 /** vtd_invalidate_all() - context entries and translations of all domains. */
 must_check enum status vtd_invalidate_all(struct vtd_unit *unit);
-/** vtd_invalidate_range() - translations of [@input, @input + @length), 4 KiB aligned, in a domain; of more, if that is cheaper. */
+/** vtd_invalidate_range() - translations of [@input, @input + @length), 4 KiB aligned, in a domain; of more where that is all
+ * that the unit can. */
 must_check enum status vtd_invalidate_range(struct vtd_unit *unit, uint16_t domain, uint64_t input, uint64_t length);
 /** vtd_invalidate_interrupt() / _interrupts() - one interrupt entry, all. Only with a queue. */
 must_check enum status vtd_invalidate_interrupt(struct vtd_unit *unit, uint16_t index);

@@ -45,7 +45,7 @@ must_check const char *vtd_unit_probe(struct vtd_unit *unit, const struct acpi_d
 
 /** vtd_command() - sets or clears one of the global command's lasting bits, or triggers an event (@on). STATUS_TIMEOUT. */
 must_check enum status vtd_command(struct vtd_unit *unit, uint64_t bit, bool on);
-/** vtd_wait32() / vtd_wait64() - until the register's bits @mask are @value; no longer than VTD_WAIT_NANOSECONDS. STATUS_TIMEOUT. */
+/** vtd_wait32() / vtd_wait64() - until the register's bits @mask are @value, for VTD_WAIT_NANOSECONDS at most. STATUS_TIMEOUT. */
 #define VTD_WAIT_NANOSECONDS 100000000ull
 must_check enum status vtd_wait32(struct vtd_unit *unit, uint32_t offset, uint64_t mask, uint64_t value);
 must_check enum status vtd_wait64(struct vtd_unit *unit, uint32_t offset, uint64_t mask, uint64_t value);

@@ -6,6 +6,7 @@
 #include "drivers/iommu/vtd_scope.h"
 #include "lib/checked.h"
 #include "lib/fmt.h"
+#include "lib/string.h"
 
 #define REASON_SIZE 160u
 #define RESERVED_MAX_LENGTH (4 * GIB)
@@ -94,6 +95,7 @@ enum status vtd_units_probe(const struct boot_info *info, const char **why)
 	enum status status = check_table(dmar, why);
 
 	unit_count = 0;
+	memset(reserved_usable, 0, sizeof(reserved_usable));
 	if (status != STATUS_OK)
 		return status;
 	check_reserved(info, dmar);

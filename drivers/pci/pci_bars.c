@@ -1,6 +1,6 @@
 /*
- * Base address registers. A size is found by writing all ones and seeing which bits stay: for that time the function must not
- * decode, or it would answer at wrong addresses. PCI Local Bus Specification, "Base Addresses".
+ * Base address registers. A size is found by writing all ones and then zeros and seeing which bits follow: for that time the
+ * function must not decode, or it would answer at wrong addresses. PCI Local Bus Specification, "Base Addresses".
  */
 #include "arch/x86/log.h"
 #include "drivers/pci/pci_internal.h"
@@ -21,15 +21,17 @@ static const struct { uint8_t bars; uint8_t rom; } layouts[] = {
 	{1, 0},
 };
 
-/* What stays of all ones in the register at @offset. */
+/* Which of the bits @ones of the register at @offset can be written: a fixed address looks like one that was kept. */
 static uint32_t probe(const struct pci_function *function, unsigned offset, uint32_t ones, uint32_t value)
 {
-	uint32_t left;
+	uint32_t set, cleared;
 
 	pci_write(function, offset, 4, ones);
-	left = pci_read(function, offset, 4);
+	set = pci_read(function, offset, 4);
+	pci_write(function, offset, 4, 0);
+	cleared = pci_read(function, offset, 4);
 	pci_write(function, offset, 4, value);
-	return left;
+	return set & ~cleared;
 }
 
 /*

@@ -157,6 +157,8 @@ static void add_function(const struct plan *plan, uint32_t number)
 		function->bars[i].address += number * plan->bars[i].size;
 	}
 	pci_read_capabilities(function);
+	/* Theirs is the physical one's PCI_SRIOV_MEMORY; some want this one as well. */
+	pci_update(function, PCI_COMMAND, 2, 0, PCI_COMMAND_MEMORY);
 	pci_quarantine(function);
 }
 

@@ -36,6 +36,7 @@ uint16_t fake_tr, fake_ldtr, fake_code_selector, fake_data_selector;
 struct descriptor_table_register fake_gdtr, fake_idtr;
 void (*fake_halt_hook)(void);
 void (*fake_pause_hook)(void);
+void (*fake_clflush_hook)(const volatile void *address);
 unsigned fake_halt_count;
 uint64_t fake_pause_count;
 bool fake_vmx_on, fake_vmxon_fails, fake_vmptrld_fails, fake_vmclear_fails;
@@ -70,6 +71,7 @@ void fake_cpu_reset(void)
 	memset(vmcs, 0, sizeof(vmcs));
 	reset_registers();
 	fake_halt_hook = fake_pause_hook = NULL;
+	fake_clflush_hook = NULL;
 	fake_halt_count = fake_msr_write_count = 0;
 	fake_pause_count = 0;
 	fake_vmx_on = fake_vmxon_fails = fake_vmptrld_fails = fake_vmclear_fails = false;
@@ -333,7 +335,11 @@ void insn_pause(void)
 void insn_mfence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 void insn_lfence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 void insn_invlpg(uint64_t address) { (void)address; fake_invlpg_count++; }
-void insn_clflush(const volatile void *address) { (void)address; }
+void insn_clflush(const volatile void *address)
+{
+	if (fake_clflush_hook != NULL)
+		fake_clflush_hook(address);
+}
 void insn_wbinvd(void) { fake_wbinvd_count++; }
 void insn_ud2(void) { not_modelled("UD2", 0); }
 void insn_stac(void) { }

@@ -50,6 +50,8 @@ extern struct descriptor_table_register fake_gdtr, fake_idtr;
 /* Called by HLT (an unhooked one aborts) and by PAUSE; interrupts are as the instruction leaves them. */
 extern void (*fake_halt_hook)(void);
 extern void (*fake_pause_hook)(void);
+/* Called by CLFLUSH, for models of hardware that reads past the caches. */
+extern void (*fake_clflush_hook)(const volatile void *address);
 extern unsigned fake_halt_count;
 extern uint64_t fake_pause_count;
 

@@ -138,6 +138,77 @@ static void test_mask(void **state)
 	assert_int_equal(models[0].entries[8], 0x40);
 }
 
+/* ---- remapping, by an IOMMU whose entries are counted from 5 ---- */
+
+static unsigned remap_calls, next_index = 5;
+static enum status remap_status, enable_status;
+
+static enum status remap(uint32_t io_apic, uint8_t vector, uint32_t apic_id, bool level, uint16_t *index)
+{
+	(void)apic_id;
+	assert_in_range(io_apic, 1, 2);
+	assert_in_range(vector, 0x10, 0xff);
+	assert_int_equal(level, vector == 0x50);
+	remap_calls++;
+	if (remap_status == STATUS_OK && *index == IOAPIC_NO_ENTRY)
+		*index = (uint16_t)next_index++;
+	return remap_status;
+}
+
+static enum status enable(void)
+{
+	for (unsigned i = 0; i < 2; i++)
+		for (unsigned input = 0; input < (i == 0 ? 24 : 8); input++)
+			assert_true(models[i].entries[2 * input] & BIT(16));
+	return enable_status;
+}
+
+static void test_remap_refused(void **state)
+{
+	struct model before = models[0];
+
+	(void)state;
+	assert_int_equal(ioapic_route(9, 0x31, 1, false, true), STATUS_OK);
+	assert_int_equal(ioapic_mask(9), STATUS_OK);
+	before = models[0];
+	remap_status = STATUS_NO_MEMORY;
+	assert_int_equal(ioapic_remap_all(remap, enable), STATUS_NO_MEMORY);
+	remap_status = STATUS_OK;
+	enable_status = STATUS_TIMEOUT;
+	assert_int_equal(ioapic_remap_all(remap, enable), STATUS_TIMEOUT);
+	assert_memory_equal(before.entries, models[0].entries, sizeof(before.entries));
+	/* As if it had not been tried. */
+	assert_int_equal(ioapic_route(4, 0x40, 0xff, false, false), STATUS_OUT_OF_RANGE);
+	enable_status = STATUS_OK;
+}
+
+static void test_remap_all(void **state)
+{
+	(void)state;
+	next_index = 5;
+	remap_calls = 0;
+	assert_int_equal(ioapic_remap_all(remap, enable), STATUS_OK);
+	assert_int_equal(remap_calls, 3);
+	/* Bit 48: remappable format, the index above it; vector, trigger mode, polarity and mask stay. */
+	assert_int_equal(models[0].entries[8], 0x40);
+	assert_int_equal(models[0].entries[9], 5 << 17 | 1 << 16);
+	assert_int_equal(models[0].entries[18], 0x31 | BIT(13) | BIT(16));
+	assert_int_equal(models[0].entries[19], 6 << 17 | 1 << 16);
+	assert_int_equal(models[1].entries[14], 0x50 | BIT(15));
+	assert_int_equal(models[1].entries[15], 7 << 17 | 1 << 16);
+	/* A new route of an input keeps its entry; APIC ids are the remapper's matter. */
+	assert_int_equal(ioapic_route(4, 0x44, 0x12345, false, false), STATUS_OK);
+	assert_int_equal(models[0].entries[8], 0x44);
+	assert_int_equal(models[0].entries[9], 5 << 17 | 1 << 16);
+	assert_int_equal(ioapic_route(5, 0x45, 0, false, false), STATUS_OK);
+	assert_int_equal(models[0].entries[11], 8 << 17 | 1 << 16);
+	remap_status = STATUS_OUT_OF_RANGE;
+	assert_int_equal(ioapic_route(5, 0x46, 0x12345, false, false), STATUS_OUT_OF_RANGE);
+	assert_int_equal(models[0].entries[10], 0x45 | BIT(16));
+	remap_status = STATUS_OK;
+	assert_int_equal(models[0].unmasked_while_written, 0);
+}
+
 static struct { uint16_t port; uint8_t value; } pic_writes[16];
 static unsigned pic_write_count;
 
@@ -180,6 +251,8 @@ int main(void)
 		cmocka_unit_test(test_route),
 		cmocka_unit_test(test_route_refusals),
 		cmocka_unit_test(test_mask),
+		cmocka_unit_test(test_remap_refused),
+		cmocka_unit_test(test_remap_all),
 		cmocka_unit_test(test_pic),
 	};
 

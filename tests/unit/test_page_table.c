@@ -1,4 +1,4 @@
-/* The page-table walker, with the host's format and EPT: sizes of leaves, all-or-nothing, splitting, freeing. */
+/* The page-table walker, with the host's format, EPT and VT-d: sizes of leaves, all-or-nothing, splitting, freeing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +8,7 @@
 
 #include "arch/x86/mm/page_table.h"
 #include "arch/x86/physmap.h"
+#include "fake_cpu.h"
 
 #define INPUT_END ((uint64_t)1 << 48)
 
@@ -297,6 +298,59 @@ static void test_host_entries(void **state)
 	assert_int_equal(raw(GIB + 6 * PAGE_SIZE_2M), 5 * GIB | common | 1 << 7);
 }
 
+static unsigned flushed_lines;
+
+static void count_flush(const volatile void *address)
+{
+	(void)address;
+	flushed_lines++;
+}
+
+/* VT-d Specification, "Second-Stage Paging Entries". */
+static void test_vtd_entries(void **state)
+{
+	static struct page_table_format formats[3];
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		uint64_t end = (uint64_t)1 << (12 + 9 * (3 + i));
+
+		formats[i] = page_table_vtd_format(3 + i, true, true, true);
+		make(&formats[i]);
+		assert_int_equal(page_table_map(&table, end - GIB, hpa(GIB), GIB, PAGE_READ | PAGE_WRITE), STATUS_OK);
+		assert_int_equal(page_table_map(&table, PAGE_SIZE_2M, hpa(GIB), PAGE_SIZE_2M, PAGE_READ | PAGE_SNOOP), STATUS_OK);
+		assert_int_equal(page_table_map(&table, 0, hpa(GIB), PAGE_SIZE, PAGE_READ | PAGE_WRITE | PAGE_SNOOP), STATUS_OK);
+		assert_int_equal(page_table_map(&table, end, hpa(GIB), PAGE_SIZE, PAGE_READ), STATUS_INVALID);
+		assert_maps(end - 1, 2 * GIB - 1, PAGE_SIZE_1G, PAGE_READ | PAGE_WRITE);
+		assert_maps(PAGE_SIZE_2M, GIB, PAGE_SIZE_2M, PAGE_READ | PAGE_SNOOP);
+		assert_maps(0, GIB, PAGE_SIZE, PAGE_READ | PAGE_WRITE | PAGE_SNOOP);
+		assert_int_equal(raw(end - GIB), GIB | 3 | 1 << 7);
+		assert_int_equal(raw(PAGE_SIZE_2M), GIB | 1 | 1 << 7 | 1 << 11);
+		assert_int_equal(raw(0), GIB | 3 | 1 << 11);
+		assert_int_equal(table.table_pages, 3 + 2 * i);
+		page_table_destroy(&table);
+	}
+}
+
+/* 64 lines of each new table, then one for each entry. */
+static void test_vtd_flushes(void **state)
+{
+	static struct page_table_format format;
+
+	(void)state;
+	format = page_table_vtd_format(4, true, true, false);
+	fake_clflush_hook = count_flush;
+	flushed_lines = 0;
+	make(&format);
+	assert_int_equal(flushed_lines, 64);
+	assert_int_equal(page_table_map(&table, 0, hpa(GIB), PAGE_SIZE_2M, PAGE_READ), STATUS_OK);
+	assert_int_equal(flushed_lines, 3 * 64 + 3);
+	flushed_lines = 0;
+	assert_int_equal(page_table_unmap_leaves(&table, 0, PAGE_SIZE), STATUS_OK);
+	assert_int_equal(flushed_lines, 64 + 1 + 1);
+	fake_clflush_hook = NULL;
+}
+
 static void test_destroy_leaves_what_was_mapped(void **state)
 {
 	hpa_t page;
@@ -328,6 +382,8 @@ int main(void)
 		cmocka_unit_test_teardown(test_without_memory_nothing_changes, teardown_table),
 		cmocka_unit_test_teardown(test_ept_entries, teardown_table),
 		cmocka_unit_test_teardown(test_host_entries, teardown_table),
+		cmocka_unit_test_teardown(test_vtd_entries, teardown_table),
+		cmocka_unit_test_teardown(test_vtd_flushes, teardown_table),
 		cmocka_unit_test_teardown(test_destroy_leaves_what_was_mapped, teardown_table),
 	};
 

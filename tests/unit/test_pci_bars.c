@@ -64,7 +64,7 @@ static void absurd_ones_are_not_used(void **state)
 	const struct pci_function *function;
 
 	(void)state;
-	fake_pci_set(model, 0x10, 4, 0xfeb00000); /* cannot be moved */
+	fake_pci_set(model, 0x10, 4, 0xfe000000); /* cannot be moved */
 	fake_pci_set(model, 0x14, 4, 0xfe000000);
 	fake_pci_allow(model, 0x14, 4, 0xff00f000); /* holes */
 	fake_pci_set(model, 0x18, 4, FLAGS_64);

@@ -11,7 +11,9 @@
 #include "arch/x86/cpu/features.h"
 #include "arch/x86/pcpu.h"
 #include "arch/x86/physmap.h"
+#include "arch/x86/svm/svm.h"
 #include "arch/x86/vmx/vmx.h"
+#include "drivers/iommu/iommu.h"
 #include "drivers/power/power.h"
 #include "drivers/serial/uart16550.h"
 #include "lib/bits.h"
@@ -28,12 +30,12 @@
 /* Named so that the archive's members come in; nothing else does. */
 extern const struct shell_command shell_help_command, shell_list_command, shell_mem_command, shell_regs_command, shell_cpu_command,
 	shell_log_command, shell_exits_command;
-extern const struct report_provider report_processor_provider;
+extern const struct report_provider report_processor_provider, report_iommu_provider;
 const void *const wanted[] = {
 	&shell_help_command, &shell_list_command, &shell_mem_command, &shell_regs_command, &shell_cpu_command, &shell_log_command,
-	&shell_exits_command, 	&report_processor_provider,
+	&shell_exits_command, &report_processor_provider, &report_iommu_provider,
 };
-extern const void *const wanted[8];
+extern const void *const wanted[9];
 
 #define HZ 1000000000u
 #define TABLE_ADDRESS 0x2000u
@@ -140,10 +142,29 @@ void exit_recorder_sum(const struct vcpu *vcpu, struct exit_cost *costs)
 	costs[10].ticks += 301;
 }
 
+/* Neither, DMA only, or both. */
+static bool iommu_translates, iommu_remaps;
+
+bool iommu_is_available(const char **why)
+{
+	*why = iommu_translates ? "" : "no DMAR table";
+	return iommu_translates;
+}
+
+bool iommu_isolates_interrupts(const char **why)
+{
+	*why = iommu_remaps ? "" : "unit 0 cannot";
+	return iommu_remaps;
+}
+
+void iommu_poll_faults(void) { }
+void iommu_describe(iommu_print print) { print("unit 0\n"); }
+
 enum status power_off(void) { powered_off++; return STATUS_UNSUPPORTED; }
 enum status power_reboot(void) { rebooted++; return STATUS_TIMEOUT; }
 void uart16550_flush(void) { flushed++; }
 void vmx_report(void (*print)(const char *format, ...)) { print("  EPT of 1 GiB pages yes\n"); }
+void svm_report(void (*print)(const char *format, ...)) { print("  SVM no\n"); }
 const struct acpi_info *acpi_get(void) { return &acpi; }
 uint64_t page_pool_total_bytes(void) { return 512 * MIB; }
 uint64_t page_pool_free_bytes(void) { return 100 * MIB; }
@@ -466,14 +487,20 @@ static void report_names_what_is_missing(void **state)
 	assert_true(strstr(text, "Processor\n") < strstr(text, "Virtualization\n"));
 	assert_non_null(strstr(text, "yes, by VMX with EPT"));
 	assert_non_null(strstr(text, "  usable                   512 MiB\n"));
-	assert_non_null(strstr(text, "no device can be passed through"));
+	assert_non_null(strstr(text, "DMA translation          no: no DMAR table\n"));
+	assert_non_null(strstr(text, "passing devices through  no: a device could reach all memory\n"));
 	assert_non_null(strstr(text, "1000.000 MHz"));
 	virt_ops = NULL;
-	acpi.dmar.present = true;
-	acpi.dmar.drhd_count = 2;
+	iommu_translates = true;
 	text = run("report");
+	assert_non_null(strstr(text, "DMA translation          yes\n"));
+	assert_non_null(strstr(text, "interrupt remapping      no: unit 0 cannot\n"));
+	assert_non_null(strstr(text, "passing devices through  no: a device could send any interrupt\n"));
+	iommu_remaps = true;
+	text = run("report");
+	assert_null(strstr(text, "passing devices through"));
 	assert_non_null(strstr(text, "virtual machines         no: the firmware has locked VMX off"));
-	assert_non_null(strstr(text, "VT-d                     2 units"));
+	says("iommu", "unit 0\n");
 }
 
 static void log_commands(void **state)

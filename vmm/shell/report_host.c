@@ -65,21 +65,6 @@ static void report_memory(report_print print)
 	row_kib(print, "hypervisor", page_pool_owned_bytes(PAGE_OWNER_HYPERVISOR));
 }
 
-static void report_iommu(report_print print)
-{
-	const struct acpi_dmar *dmar = &acpi_get()->dmar;
-	char value[VALUE_SIZE];
-
-	if (!dmar->present) {
-		report_row(print, "VT-d", "no", "the firmware has no DMAR table, so that no device can be passed through");
-		return;
-	}
-	fmt_print(value, sizeof(value), "%u units, %u address bits", dmar->drhd_count, dmar->address_width);
-	report_row(print, "VT-d", value, "");
-	row_present(print, "interrupt remapping", dmar->interrupt_remapping,
-		    "a passed-through device could send any interrupt");
-}
-
 static void report_timers(report_print print)
 {
 	const struct acpi_info *acpi = acpi_get();
@@ -98,7 +83,5 @@ const struct report_provider report_virtualization_provider = {"Virtualization",
 REPORT_PROVIDER(report_virtualization_provider);
 const struct report_provider report_memory_provider = {"Memory", 30, report_memory};
 REPORT_PROVIDER(report_memory_provider);
-const struct report_provider report_iommu_provider = {"I/O virtualization", 40, report_iommu};
-REPORT_PROVIDER(report_iommu_provider);
 const struct report_provider report_timers_provider = {"Timers", 50, report_timers};
 REPORT_PROVIDER(report_timers_provider);

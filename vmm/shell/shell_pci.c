@@ -180,6 +180,25 @@ static void enable_vfs(const char *address, const char *count)
 		shell_print("pci: " PCI_ADDRESS_FORMAT ": %s\n", PCI_ADDRESS_ARGUMENTS(function->address), why);
 }
 
+static void reset(const char *address)
+{
+	const struct pci_function *function = find(address);
+	const char *how;
+	enum status status;
+
+	if (function == NULL)
+		return;
+	if (function->owner != PCI_OWNER_QUARANTINE) {
+		shell_print("pci: " PCI_ADDRESS_FORMAT ": belongs to %s\n", PCI_ADDRESS_ARGUMENTS(function->address), pci_owner_name(function));
+		return;
+	}
+	status = pci_reset_function(function, &how);
+	if (status == STATUS_OK)
+		shell_print("reset by %s\n", how);
+	else
+		shell_print("pci: " PCI_ADDRESS_FORMAT ": %s: %s\n", PCI_ADDRESS_ARGUMENTS(function->address), how, status_name(status));
+}
+
 static void run_pci(unsigned count, const char *const *arguments)
 {
 	const struct pci_function *function;
@@ -191,6 +210,8 @@ static void run_pci(unsigned count, const char *const *arguments)
 			print_function(function);
 	else if (count == 2 && (function = find(arguments[1])) != NULL)
 		print_function(function);
+	else if (count == 3 && strcmp(arguments[2], "reset") == 0)
+		reset(arguments[1]);
 	else if (count == 4 && strcmp(arguments[2], "vfs") == 0)
 		enable_vfs(arguments[1], arguments[3]);
 	else if (count > 2)
@@ -199,11 +220,11 @@ static void run_pci(unsigned count, const char *const *arguments)
 
 const struct shell_command shell_pci_command = {
 	.name = "pci",
-	.arguments = "[ADDRESS|all] | ADDRESS vfs N",
-	.summary = "show the machine's PCI functions, or one in detail; enable virtual functions",
+	.arguments = "[ADDRESS|all] | ADDRESS reset | ADDRESS vfs N",
+	.summary = "show the machine's PCI functions, or one in detail; reset one; enable virtual functions",
 	.help = "Without arguments: the tree, with owners. Functions of one group cannot be isolated from each other and go to one\n"
-		"VM only. ADDRESS is written as in the tree. `vfs N` makes N virtual functions of one that has SR-IOV, until the\n"
-		"machine restarts.\n",
+		"VM only. ADDRESS is written as in the tree. `reset` takes one that is in quarantine. `vfs N` makes N virtual\n"
+		"functions of one that has SR-IOV, until the machine restarts.\n",
 	.maximum_arguments = 3,
 	.run = run_pci,
 };

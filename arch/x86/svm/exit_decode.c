@@ -112,7 +112,6 @@ static const struct reason_row reasons[SVM_REASON_UNKNOWN + 1] = {
 	ROW(0x62, "SMI", VM_EXIT_SMI, NULL),
 	ROW(0x63, "INIT", VM_EXIT_INIT, NULL),
 	ROW(SVM_EXIT_VINTR, "interrupt window", VM_EXIT_INTERRUPT_WINDOW, decode_window),
-	ROW(SVM_EXIT_CR0_SELECTIVE, "write of CR0 beyond TS and MP", VM_EXIT_CR_ACCESS, svm_decode_cr),
 	TABLE(0x66, "SIDT"), TABLE(0x67, "SGDT"), TABLE(0x68, "SLDT"), TABLE(0x69, "STR"),
 	TABLE(0x6a, "LIDT"), TABLE(0x6b, "LGDT"), TABLE(0x6c, "LLDT"), TABLE(0x6d, "LTR"),
 	INSTRUCTION(0x6e, "RDTSC", VM_EXIT_RDTSC, 0x0f31, ABOUT_NOTHING),

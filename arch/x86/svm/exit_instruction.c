@@ -186,8 +186,10 @@ void svm_decode_cr(struct virt_vcpu *vcpu, struct vm_exit *exit)
 	const struct vmcb *vmcb = vcpu->backend->vmcb;
 	struct svm_instruction instruction;
 
+	/* Bochs 3.1 takes EFER.LMA away before it exits for a MOV that clears CR0.PG: it goes with CR0.PG, which is still set. */
+	svm_register_write(vcpu, VIRT_EFER, svm_register_read(vcpu, VIRT_EFER));
 	exit->subject = 0;
-	exit->cr.number = exit->reason == SVM_EXIT_CR0_SELECTIVE ? 0 : (uint8_t)(exit->reason % SVM_EXIT_WRITE_CR0);
+	exit->cr.number = (uint8_t)(exit->reason % SVM_EXIT_WRITE_CR0);
 	if (svm_settings.has_decode_assists && vmcb->exit_info_1 & CR_INFO_IS_MOV && take_next_rip(vmcb, exit))
 		take_mov(vcpu, exit, exit->reason < SVM_EXIT_WRITE_CR0, (uint8_t)(vmcb->exit_info_1 & CR_INFO_GPR));
 	else if (fetch(vcpu, &instruction) == STATUS_OK)

@@ -52,8 +52,8 @@ uint64_t svm_register_read(struct virt_vcpu *vcpu, enum virt_register name)
 	if (likely(field))
 		return *field;
 	switch (name) {
-	case VIRT_CR0: /* what the guest changes without an exit, and what it never gets */
-		return (backend->vmcb->cr0 & ~CR0_NEVER_REAL) | (backend->cr0 & CR0_NEVER_REAL);
+	case VIRT_CR0:
+		return backend->cr0;
 	case VIRT_CR4:
 		return backend->cr4;
 	case VIRT_EFER:
@@ -69,12 +69,10 @@ uint64_t svm_register_read(struct virt_vcpu *vcpu, enum virt_register name)
 	}
 }
 
-/* Reads and writes exit while the guest must not see, or not get at, what is in the CPU. */
-static void intercept_cr(struct vmcb *vmcb, unsigned number, bool differs, uint32_t always)
+/* Writes exit always, reads while the guest must not see what is in the CPU. */
+static void intercept_read(struct vmcb *vmcb, unsigned number, bool differs)
 {
-	uint32_t both = INTERCEPT_CR_READ(number) | INTERCEPT_CR_WRITE(number);
-
-	vmcb->intercept_cr = (vmcb->intercept_cr & ~both) | always | (differs ? both : 0);
+	vmcb->intercept_cr = (vmcb->intercept_cr & ~INTERCEPT_CR_READ(number)) | (differs ? INTERCEPT_CR_READ(number) : 0);
 }
 
 /* EFER.LMA = EFER.LME and CR0.PG, and they change together; APM Vol. 2 "Activating Long Mode". */
@@ -91,7 +89,7 @@ static void write_cr0(struct virt_vcpu_backend *backend, uint64_t value)
 
 	backend->cr0 = value;
 	vmcb->cr0 = value & ~CR0_NEVER_REAL;
-	intercept_cr(vmcb, 0, vmcb->cr0 != value, 0);
+	intercept_read(vmcb, 0, vmcb->cr0 != value);
 	write_efer(vmcb, vmcb->efer, value & CR0_PG);
 }
 
@@ -103,7 +101,7 @@ static void write_cr4(struct virt_vcpu *vcpu, uint64_t value)
 	vcpu->backend->cr4 = value;
 	/* With MCE clear a machine check in the guest would shut the whole CPU down. */
 	vmcb->cr4 = value | (features_has(CPU_FEATURE_MCE) ? CR4_MCE : 0);
-	intercept_cr(vmcb, 4, vmcb->cr4 != value, INTERCEPT_CR_WRITE(4));
+	intercept_read(vmcb, 4, vmcb->cr4 != value);
 }
 
 static void write_debugctl(struct virt_vcpu_backend *backend, uint64_t value)

@@ -2,6 +2,9 @@
 #include "arch/x86/exception.h"
 #include "arch/x86/svm/svm_internal.h"
 
+/* Why a #DB came: breakpoints, access to a debug register, single step. */
+#define DR6_CAUSES (BITS(3, 0) | BITS(14, 13))
+
 void svm_begin_step(struct virt_vcpu_backend *backend)
 {
 	backend->step_wanted = false;
@@ -10,6 +13,8 @@ void svm_begin_step(struct virt_vcpu_backend *backend)
 		return;
 	backend->is_stepping = true;
 	backend->vmcb->rflags |= RFLAGS_TF;
+	backend->step_dr6 = backend->vmcb->dr6;
+	backend->vmcb->dr6 &= ~DR6_CAUSES;
 	/* It would come before the instruction, on a CPU that has forgotten the shadow. */
 	svm_set_window(backend, false);
 }
@@ -20,13 +25,11 @@ void svm_end_step(struct virt_vcpu_backend *backend, struct vm_exit *exit)
 
 	backend->is_stepping = false;
 	vmcb->rflags &= ~RFLAGS_TF;
-	if (exit->kind == VM_EXIT_EXCEPTION && exit->exception.vector == EXCEPTION_DB && vmcb->dr6 & DR6_BS) {
-		vmcb->dr6 &= ~DR6_BS;
-		exit->qualification &= ~DR6_BS;
-		/* Unless the guest has a breakpoint there. */
-		if (!(vmcb->dr6 & BITS(3, 0)))
-			exit->kind = VM_EXIT_INTERRUPT_WINDOW;
-	}
+	uint64_t causes = vmcb->dr6 & DR6_CAUSES & ~DR6_BS;
+	vmcb->dr6 = backend->step_dr6 | causes;
+	/* The guest's own, if it has a breakpoint there. */
+	if (exit->kind == VM_EXIT_EXCEPTION && exit->exception.vector == EXCEPTION_DB && !causes)
+		exit->kind = VM_EXIT_INTERRUPT_WINDOW;
 	if (backend->window_wanted)
 		svm_set_window(backend, true);
 }

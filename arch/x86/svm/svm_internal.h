@@ -34,6 +34,7 @@ struct virt_vcpu_backend {
 	uint64_t timer_deadline; /* that this CPU's timer was set to; 0: unknown */
 	uint64_t asid_number;    /* of svm_cpu->asids_given */
 	uint64_t shadow_rip;     /* where the guest was entered in an interrupt shadow */
+	uint64_t step_dr6;       /* the guest's, before a step of ours */
 	uint64_t iret_rip;       /* of the IRET at the end of an NMI handler */
 	uint32_t last_pcpu;      /* PCPU_MAX: none yet */
 	uint32_t tag;            /* for audits; see svm_vcpu_tag() */

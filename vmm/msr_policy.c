@@ -1,6 +1,7 @@
 #include "vmm/msr_policy.h"
 
 #include "arch/x86/clock.h"
+#include "arch/x86/cpu/features.h"
 #include "arch/x86/cr.h"
 #include "arch/x86/insn.h"
 #include "arch/x86/msr.h"
@@ -138,6 +139,21 @@ enum status msr_read_constant(struct vcpu *vcpu, const struct msr_row *row, uint
 	(void)msr;
 	*value = row->value;
 	return STATUS_OK;
+}
+
+static bool is_amd(void)
+{
+	return features_identity()->vendor == CPU_VENDOR_AMD;
+}
+
+enum status msr_read_amd_constant(struct vcpu *vcpu, const struct msr_row *row, uint32_t msr, uint64_t *value)
+{
+	return is_amd() ? msr_read_constant(vcpu, row, msr, value) : STATUS_NOT_FOUND;
+}
+
+enum status msr_write_amd_ignored(struct vcpu *vcpu, const struct msr_row *row, uint32_t msr, uint64_t value)
+{
+	return is_amd() ? msr_write_ignored(vcpu, row, msr, value) : STATUS_NOT_FOUND;
 }
 
 enum status msr_read_host_value(struct vcpu *vcpu, const struct msr_row *row, uint32_t msr, uint64_t *value)

@@ -12,6 +12,10 @@
 #define MSR_MTRR_PHYS_FIRST_UNUSED 0x202u
 #define MSR_MTRR_PHYS_LAST 0x20fu
 #define MSR_MTRR_FIX4K_LAST 0x26fu
+#define MSR_SYSCFG 0xc0010010u
+#define MSR_HWCR 0xc0010015u
+#define MSR_NB_CFG 0xc001001fu
+#define MSR_DE_CFG 0xc0011029u
 
 /*
  * MTRRs that tell the machine as it is: RAM write-back by default, the legacy video area and the gap for devices
@@ -22,10 +26,15 @@
 #define MTRR_FIXED_WRITE_BACK 0x0606060606060606ull
 #define MTRR_FIXED_UNCACHED 0u
 
+/* AMD's. */
+#define HWCR_TSC_CONSTANT BIT(24)
+#define DE_CFG_LFENCE_SERIALIZES BIT(1)
+
 #define FIELD(name) offsetof(struct vcpu, name)
 #define ONE(msr) (msr), (msr)
 #define PASSED MSR_PASS_BOTH, NULL, NULL, 0
 #define CONSTANT(value) MSR_PASS_NONE, msr_read_constant, msr_write_ignored, (value)
+#define AMD_CONSTANT(value) MSR_PASS_NONE, msr_read_amd_constant, msr_write_amd_ignored, (value)
 #define READ_ONLY(value) MSR_PASS_NONE, msr_read_constant, NULL, (value)
 
 const struct msr_row msr_rows[] = {
@@ -76,5 +85,10 @@ const struct msr_row msr_rows[] = {
 	{ ONE(MSR_GS_BASE), "IA32_GS_BASE", PASSED },
 	{ ONE(MSR_KERNEL_GS_BASE), "IA32_KERNEL_GS_BASE", PASSED },
 	{ ONE(MSR_TSC_AUX), "IA32_TSC_AUX", PASSED },
+	/* What kernels read and set without asking CPUID. */
+	{ ONE(MSR_SYSCFG), "SYSCFG", AMD_CONSTANT(0) },
+	{ ONE(MSR_HWCR), "HWCR", AMD_CONSTANT(HWCR_TSC_CONSTANT) },
+	{ ONE(MSR_NB_CFG), "NB_CFG", AMD_CONSTANT(0) },
+	{ ONE(MSR_DE_CFG), "DE_CFG", AMD_CONSTANT(DE_CFG_LFENCE_SERIALIZES) },
 };
 const unsigned msr_row_count = array_count(msr_rows);

@@ -40,6 +40,8 @@ extern uint64_t msr_host_values[MSR_HOST_VALUE_COUNT];
 enum status msr_read_constant(struct vcpu *vcpu, const struct msr_row *row, uint32_t msr, uint64_t *value);
 enum status msr_read_host_value(struct vcpu *vcpu, const struct msr_row *row, uint32_t msr, uint64_t *value);
 enum status msr_read_arch_capabilities(struct vcpu *vcpu, const struct msr_row *row, uint32_t msr, uint64_t *value);
+/* As a constant, on AMD's processors; others have no such MSR. */
+enum status msr_read_amd_constant(struct vcpu *vcpu, const struct msr_row *row, uint32_t msr, uint64_t *value);
 enum status msr_read_field(struct vcpu *vcpu, const struct msr_row *row, uint32_t msr, uint64_t *value);
 enum status msr_read_register(struct vcpu *vcpu, const struct msr_row *row, uint32_t msr, uint64_t *value);
 enum status msr_read_tsc(struct vcpu *vcpu, const struct msr_row *row, uint32_t msr, uint64_t *value);
@@ -48,6 +50,7 @@ enum status msr_read_device(struct vcpu *vcpu, const struct msr_row *row, uint32
 
 enum status msr_write_device(struct vcpu *vcpu, const struct msr_row *row, uint32_t msr, uint64_t value);
 enum status msr_write_ignored(struct vcpu *vcpu, const struct msr_row *row, uint32_t msr, uint64_t value);
+enum status msr_write_amd_ignored(struct vcpu *vcpu, const struct msr_row *row, uint32_t msr, uint64_t value);
 /* Only 0 may be written. */
 enum status msr_write_zero(struct vcpu *vcpu, const struct msr_row *row, uint32_t msr, uint64_t value);
 enum status msr_write_misc_enable(struct vcpu *vcpu, const struct msr_row *row, uint32_t msr, uint64_t value);

@@ -1,10 +1,21 @@
 #include "drivers/iommu/vtd_describe.h"
 
+#include "arch/x86/acpi/acpi.h"
 #include "arch/x86/physmap.h"
 #include "drivers/iommu/vtd_context.h"
 #include "drivers/iommu/vtd_interrupt.h"
 #include "drivers/iommu/vtd_queue.h"
 #include "drivers/iommu/vtd_units.h"
+
+/* Of the memory that is nearest to it; firmware tells it on machines with several nodes. */
+static void describe_node(const struct vtd_unit *unit, iommu_print print)
+{
+	const struct acpi_dmar *dmar = &acpi_get()->dmar;
+
+	for (uint32_t i = 0; i < dmar->rhsa_count; i++)
+		if (dmar->rhsas[i].registers.value == unit->description->registers.value)
+			print("  proximity domain %u\n", dmar->rhsas[i].proximity_domain);
+}
 
 static void describe_unit(const struct vtd_unit *unit, iommu_print print)
 {
@@ -17,6 +28,7 @@ static void describe_unit(const struct vtd_unit *unit, iommu_print print)
 	print("  capabilities %#llx %#llx: %u address bits, %u domains, %u fault records\n",
 	      (unsigned long long)unit->capabilities.raw, (unsigned long long)unit->capabilities.raw_extended,
 	      unit->capabilities.width, unit->capabilities.domain_count, unit->capabilities.fault_records);
+	describe_node(unit, print);
 	for (unsigned i = 0; i < VTD_CAPABILITY_ROWS; i++) {
 		struct vtd_capability_row row = vtd_capabilities_row(&unit->capabilities, i);
 

@@ -65,11 +65,21 @@ static enum status enable_all(void)
 	return status;
 }
 
+/* What firmware left on would block the host's own interrupts. */
+static void disable_all(void)
+{
+	for (uint32_t i = 0; i < vtd_unit_count(); i++)
+		if (vtd_read32(vtd_unit_get(i), VTD_GLOBAL_STATUS) & VTD_INTERRUPT_REMAPPING)
+			(void)!vtd_command(vtd_unit_get(i), VTD_INTERRUPT_REMAPPING, false);
+}
+
 const char *vtd_host_interrupts_remap(void)
 {
 	const char *why = what_lacks();
 	enum status status = STATUS_OK;
 
+	if (why != NULL)
+		disable_all();
 	for (uint32_t i = 0; why == NULL && status == STATUS_OK && i < vtd_unit_count(); i++)
 		status = vtd_interrupt_start(vtd_unit_get(i), lapic_is_x2apic());
 	if (why == NULL && status == STATUS_OK)

@@ -29,19 +29,25 @@ struct pci_function *pci_append(struct pci_address address)
 	return function;
 }
 
-static void read_function(struct pci_function *function)
+void pci_read_identity(struct pci_function *function)
 {
-	function->device_id = (uint16_t)pci_read(function, PCI_DEVICE, 2);
 	function->class_code = (uint8_t)pci_read(function, PCI_CLASS, 1);
 	function->subclass = (uint8_t)pci_read(function, PCI_SUBCLASS, 1);
 	function->programming_interface = (uint8_t)pci_read(function, PCI_INTERFACE, 1);
 	function->revision = (uint8_t)pci_read(function, PCI_REVISION, 1);
+	if (function->header_type != 0)
+		return;
+	function->subsystem_vendor_id = (uint16_t)pci_read(function, PCI_SUBSYSTEM_VENDOR, 2);
+	function->subsystem_id = (uint16_t)pci_read(function, PCI_SUBSYSTEM, 2);
+}
+
+static void read_function(struct pci_function *function)
+{
+	function->device_id = (uint16_t)pci_read(function, PCI_DEVICE, 2);
 	function->interrupt_line = (uint8_t)pci_read(function, PCI_INTERRUPT_LINE, 1);
 	function->interrupt_pin = (uint8_t)pci_read(function, PCI_INTERRUPT_PIN, 1);
-	if (function->header_type == 0) {
-		function->subsystem_vendor_id = (uint16_t)pci_read(function, PCI_SUBSYSTEM_VENDOR, 2);
-		function->subsystem_id = (uint16_t)pci_read(function, PCI_SUBSYSTEM, 2);
-	} else {
+	pci_read_identity(function);
+	if (function->header_type != 0) {
 		function->secondary_bus = (uint8_t)pci_read(function, PCI_SECONDARY_BUS, 1);
 		function->subordinate_bus = (uint8_t)pci_read(function, PCI_SUBORDINATE_BUS, 1);
 	}

@@ -62,7 +62,8 @@ static void size_port(const struct pci_function *function, unsigned offset, uint
 }
 
 /* Return: how many registers it takes. */
-static unsigned size_memory(const struct pci_function *function, unsigned offset, bool is_last, uint32_t low, bool sizable, struct pci_bar *bar)
+static unsigned size_memory(const struct pci_function *function, unsigned offset, bool is_last, uint32_t low, bool sizable,
+			    struct pci_bar *bar)
 {
 	bool is_64 = bits_get(low, 2, 1) == PCI_BAR_TYPE_64 && !is_last;
 	uint32_t high = is_64 ? pci_read(function, offset + 4, 4) : 0;

@@ -22,7 +22,7 @@ struct pci_address {
 #define PCI_ADDRESS_FORMAT "%04x:%02x:%02x.%u"
 #define PCI_ADDRESS_ARGUMENTS(address) (address).segment, (address).bus, (address).device, (address).function
 
-/** pci_address_parse() - "SSSS:BB:DD.F" in hexadecimal digits, all of them, as PCI_ADDRESS_FORMAT prints it; false: it is none. */
+/** pci_address_parse() - "SSSS:BB:DD.F", all digits and hexadecimal, as PCI_ADDRESS_FORMAT prints it; false: it is none. */
 must_check bool pci_address_parse(const char *text, struct pci_address *address);
 
 /**
@@ -32,9 +32,7 @@ must_check bool pci_address_parse(const char *text, struct pci_address *address)
  */
 uint32_t pci_config_read(struct pci_address address, uint16_t offset, unsigned size);
 void pci_config_write(struct pci_address address, uint16_t offset, unsigned size, uint32_t value);
-/**
- * pci_config_update() - the register's bits @clear off and then @set on, in one step against other CPUs. @size, @offset as above.
- */
+/** pci_config_update() - the register's bits @clear off, then @set on, in one step against other CPUs. Otherwise as above. */
 void pci_config_update(struct pci_address address, uint16_t offset, unsigned size, uint32_t clear, uint32_t set);
 /**
  * pci_config_init() - takes the ECAM windows of MCFG and finds out whether the ports answer; pci_scan() calls it. A window

@@ -2,7 +2,10 @@
 
 #include "drivers/pci/pci_internal.h"
 
-/* What a port must do so that nothing behind it reaches its neighbours, and a function so that it does not reach others of its device. */
+/*
+ * What a port must do so that nothing behind it reaches its neighbours, and a function so that it does not reach others of its
+ * device.
+ */
 #define PORT_ACS \
 	(PCI_ACS_SOURCE_VALIDATION | PCI_ACS_REQUEST_REDIRECT | PCI_ACS_COMPLETION_REDIRECT | PCI_ACS_UPSTREAM_FORWARDING)
 #define FUNCTION_ACS (PCI_ACS_REQUEST_REDIRECT | PCI_ACS_COMPLETION_REDIRECT)
@@ -104,7 +107,8 @@ void pci_groups_init(void)
 		pci_writable(pci_get(i))->group = labels[i] == i ? next++ : pci_get(labels[i])->group;
 }
 
-void pci_group_members(const struct pci_function *function, void (*visit)(const struct pci_function *member, void *context), void *context)
+void pci_group_members(const struct pci_function *function, void (*visit)(const struct pci_function *member, void *context),
+		       void *context)
 {
 	for (uint32_t i = 0; i < pci_count(); i++)
 		if (pci_get(i)->group == function->group)

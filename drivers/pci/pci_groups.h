@@ -1,6 +1,6 @@
 /*
- * Isolation groups: functions whose reads and writes can reach each other, or look alike to an IOMMU, without passing it.
- * PCI Express Base Specification, "Access Control Services (ACS)"; VT-d Specification, "Identifying Origination of DMA Requests".
+ * Isolation groups: functions whose reads and writes can reach each other without passing an IOMMU, or look alike to it. PCI
+ * Express Base Specification, "Access Control Services (ACS)"; VT-d Specification, "Identifying Origination of DMA Requests".
  */
 #pragma once
 
@@ -14,7 +14,8 @@ void pci_groups_init(void);
  * pci_group_members() - calls @visit for each function that cannot be isolated from @function, itself and bridges included.
  * A group is fit for one VM when all its members but bridges are given to that VM.
  */
-void pci_group_members(const struct pci_function *function, void (*visit)(const struct pci_function *member, void *context), void *context);
+void pci_group_members(const struct pci_function *function, void (*visit)(const struct pci_function *member, void *context),
+		       void *context);
 
 /** pci_requester_id() - bus, device and function as one number: the source of its requests. */
 uint16_t pci_requester_id(const struct pci_function *function);

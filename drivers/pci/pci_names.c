@@ -1,4 +1,4 @@
-/* Words for the numbers in PCI configuration space, and addresses as words. PCI Code and ID Assignment Specification, "Class Codes". */
+/* Words for the numbers in PCI configuration space, and addresses as text. PCI Code and ID Assignment Specification, "Class Codes". */
 #include "drivers/pci/pci.h"
 
 #define ANY_SUBCLASS 0xffu

@@ -143,12 +143,7 @@ static void add_function(const struct plan *plan, uint32_t number)
 
 	function->vendor_id = physical->vendor_id;
 	function->device_id = (uint16_t)pci_read(physical, plan->sriov + PCI_SRIOV_DEVICE, 2);
-	function->subsystem_vendor_id = (uint16_t)pci_read(function, PCI_SUBSYSTEM_VENDOR, 2);
-	function->subsystem_id = (uint16_t)pci_read(function, PCI_SUBSYSTEM, 2);
-	function->class_code = (uint8_t)pci_read(function, PCI_CLASS, 1);
-	function->subclass = (uint8_t)pci_read(function, PCI_SUBCLASS, 1);
-	function->programming_interface = (uint8_t)pci_read(function, PCI_INTERFACE, 1);
-	function->revision = (uint8_t)pci_read(function, PCI_REVISION, 1);
+	pci_read_identity(function);
 	function->parent = physical->parent;
 	function->physical = physical;
 	function->owner = PCI_OWNER_QUARANTINE;

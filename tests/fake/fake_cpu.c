@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "arch/x86/mmio.h"
+#include "arch/x86/physmap.h"
 #include "fake_physmap.h"
 
 #define MSR_SLOTS 512u
@@ -407,6 +408,9 @@ bool insn_vmxon(hpa_t region)
 	fake_vmx_on = true;
 	return true;
 }
+
+/* What it saves is not modelled: the page is only touched. */
+void insn_vmsave(hpa_t vmcb) { *(volatile uint8_t *)physmap_pointer(vmcb) = 1; }
 
 void insn_vmxoff(void) { fake_vmx_on = false; }
 

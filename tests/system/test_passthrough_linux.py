@@ -1,25 +1,37 @@
-"""Devices of the machine driven by Debian's kernel in a VM, on QEMU with VT-d: what it writes is on the host's file."""
+"""Disks, network cards, USB and virtual functions of the machine in VMs with Debian's kernels, on QEMU with VT-d."""
 
 import hashlib
 import re
+import socket
 import subprocess
+import time
 
 import pytest
-from machine import DETACH, GUEST_SHELL, GUESTS, HOST_SECTION, Machine, make_medium
+from machine import DETACH, GUEST_SHELL, GUESTS, HOST_SECTION, SCRIPTS, Machine, make_medium, plain
 
-DISK_MIB = 192
-DATA_MIB = 64
-FUNCTION = "0000:01:00.0"
-VM = f"""[vm linux]
-memory = 192M
-boot = linux
-kernel = guests/vmlinuz
-ramdisk = guests/initrd.img
-cmdline = console=ttyS0 quiet
-autostart = yes
-pci = {FUNCTION}
-"""
-NVME = "-device pcie-root-port,id=rp1,chassis=1,slot=1 -device nvme,serial=1,bus=rp1,drive=d0 -drive if=none,id=d0,format=raw,file={}"
+DATA_MIB = 32
+PINGS = 10000
+AHCI, XHCI, CARDS = "0000:01:00.0", "0000:02:00.0", ("0000:03:00.0", "0000:04:00.0")
+
+
+def section(name, *functions, autostart="yes"):
+    rows = {"memory": "256M", "boot": "linux", "kernel": "guests/vmlinuz", "ramdisk": "guests/initrd.img",
+            "cmdline": "console=ttyS0 quiet", "autostart": autostart}
+    return f"[vm {name}]\n" + "".join(f"{key} = {value}\n" for key, value in rows.items()) + \
+        "".join(f"pci = {function}\n" for function in functions)
+
+
+def port(number):
+    return f"-device pcie-root-port,id=rp{number},chassis={number},slot={number} "
+
+
+def devices(folder):
+    """Each behind a root port of its own, so that it is a group of its own and can be reset."""
+    return (port(1) + f"-device ahci,id=ah,bus=rp1 -drive if=none,id=s0,format=raw,file={folder}/sata -device ide-hd,bus=ah.0,drive=s0 " +
+            port(2) + f"-device qemu-xhci,id=xh,bus=rp2 -drive if=none,id=u0,format=raw,file={folder}/usb "
+            "-device usb-storage,bus=xh.0,drive=u0 -device usb-kbd,bus=xh.0 " +
+            "".join(port(3 + i) + f"-netdev hubport,id=n{i},hubid=0 -device e1000e,bus=rp{3 + i},netdev=n{i},mac=52:54:00:00:00:0{i},romfile= "
+                    for i in range(2)) + f"-monitor unix:{folder}/monitor,server=on,wait=off")
 
 
 def guest(machine, line, timeout=120):
@@ -28,12 +40,12 @@ def guest(machine, line, timeout=120):
     machine.send(f"{line}; echo end-$((6 * 7))-{mark}\r")
     machine.expect(rf"end-42-{mark}\r", timeout)
     machine.expect(GUEST_SHELL, timeout)
-    return machine.text[mark:]
+    return plain(machine.text[mark:])
 
 
-def enter(machine):
-    machine.send("console linux\r")
-    machine.expect(r"connected to linux; Ctrl-\] comes back")
+def enter(machine, name):
+    machine.send(f"console {name}\r")
+    machine.expect(rf"connected to {name}; Ctrl-\] comes back")
     machine.send("\r")
     machine.expect(GUEST_SHELL, 60)
 
@@ -43,63 +55,125 @@ def leave(machine):
     machine.expect("trivet> ")
 
 
-def checksum(machine, path):
-    return re.search(r"\n([0-9a-f]{64}) ", guest(machine, f"sha256sum {path}"))[1]
+def wait_for(machine, path):
+    guest(machine, f"for i in 1 2 3 4 5 6 7 8 9 10; do [ -e {path} ] || sleep 1; done")
+    assert path in guest(machine, f"ls {path}").splitlines()
 
 
-@pytest.fixture(scope="module", name="disk")
-def fixture_disk(tmp_path_factory):
+@pytest.fixture(scope="module", name="host")
+def fixture_host(tmp_path_factory):
+    subprocess.run([SCRIPTS / "guest_files", "--drivers"], check=True)
     folder = tmp_path_factory.mktemp("passthrough")
-    file = folder / "disk"
-    file.touch()
-    with file.open("r+b") as disk:
-        disk.truncate(DISK_MIB << 20)
-    image = make_medium(folder, HOST_SECTION + VM, {f"guests/{name}": GUESTS / name for name in ("vmlinuz", "initrd.img")})
-    with Machine(image, "--extra", NVME.format(file), rig="qemu") as machine:
+    for name in "sata", "usb":
+        with open(folder / name, "wb") as file:
+            file.truncate(96 << 20)
+    image = make_medium(folder, HOST_SECTION + section("left", AHCI, XHCI, CARDS[0]) + section("right", CARDS[1]),
+                        {f"guests/{name}": GUESTS / "drivers" / name for name in ("vmlinuz", "initrd.img")})
+    with Machine(image, "--cpus", 2, "--memory", "2G", "--extra", devices(folder), rig="qemu") as machine:
         machine.wait_up()
-        machine.expect(r"\(linux\) trivet-guest: init reached", 120)
-        yield machine, file
+        machine.expect(r"\(right\) trivet-guest: date", 200)
+        yield machine, folder
 
 
-def test_a_file_system_outlives_a_reboot_and_is_in_the_hosts_file(disk):
-    machine, file = disk
-    assert re.search(rf"{FUNCTION} .* linux +.*NVMe", machine.command("pci"))
-    enter(machine)
-    guest(machine, "mke2fs -F /dev/nvme0n1")
-    guest(machine, "mkdir -p /disk && mount -t ext2 /dev/nvme0n1 /disk")
-    guest(machine, f"dd if=/dev/urandom of=/disk/data bs=1M count={DATA_MIB} && sync")
-    written = checksum(machine, "/disk/data")
-    guest(machine, "umount /disk")
-    machine.send("reboot -f\r")
-    machine.expect("trivet-guest: init reached", 120)
-    machine.expect(GUEST_SHELL, 60)
-    guest(machine, "mkdir -p /disk && mount -t ext2 /dev/nvme0n1 /disk")
-    assert checksum(machine, "/disk/data") == written
-    guest(machine, "umount /disk")
+@pytest.mark.parametrize("where", ["ata", "usb"])
+def test_a_disk_holds_what_is_written_to_it(host, where):
+    machine, folder = host
+    enter(machine, "left")
+    guest(machine, "for i in 1 2 3 4 5 6 7 8 9 10; do [ $(ls -d /sys/block/sd* | wc -l) = 2 ] || sleep 1; done")
+    disk = re.search(rf"^(sd.) .*/{where}\d", guest(machine, "cd /sys/block; for d in sd*; do echo $d $(readlink -f $d); done; cd"), re.M)[1]
+    guest(machine, f"mke2fs -F /dev/{disk}; mkdir -p /{where}; mount -t ext4 /dev/{disk} /{where}")
+    guest(machine, f"dd if=/dev/urandom of=/{where}/data bs=1M count={DATA_MIB}; sync")
+    written = re.search(r"^([0-9a-f]{64}) ", guest(machine, f"sha256sum /{where}/data"), re.M)[1]
+    guest(machine, f"umount /{where}; echo 3 > /proc/sys/vm/drop_caches; mount -t ext4 /dev/{disk} /{where}")
+    assert written in guest(machine, f"sha256sum /{where}/data")
+    guest(machine, f"umount /{where}")
     leave(machine)
-    copy = file.with_name("copy")
-    subprocess.run(["/sbin/debugfs", "-R", f"dump /data {copy}", file], check=True, capture_output=True)
-    assert copy.stat().st_size == DATA_MIB << 20
+    copy = folder / "copy"
+    image = folder / ("sata" if where == "ata" else "usb")
+    subprocess.run(["/sbin/debugfs", "-R", f"dump /data {copy}", image], check=True, capture_output=True)
     assert hashlib.sha256(copy.read_bytes()).hexdigest() == written
 
 
-def test_no_dma_was_refused_and_interrupts_came(disk):
-    machine, _ = disk
-    enter(machine)
-    assert re.search(r"nvme0q1", guest(machine, "cat /proc/interrupts"))
-    assert "0" in guest(machine, "dmesg | grep -ciE 'nvme.*(timeout|error|reset)'").split()
+def test_a_usb_keyboard_types(host):
+    machine, folder = host
+    enter(machine, "left")
+    event = re.search(r"USB Keyboard[\s\S]*?(event\d+)", guest(machine, "cat /proc/bus/input/devices"))[1]
+    guest(machine, f"(head -c 24 /dev/input/{event} | wc -c > /tmp/typed) & sleep 0")
+    time.sleep(1)
+    with socket.socket(socket.AF_UNIX) as monitor:
+        monitor.connect(str(folder / "monitor"))
+        monitor.sendall(b"sendkey a\n")
+        time.sleep(2)
+    assert "24" in guest(machine, "cat /tmp/typed").split()
     leave(machine)
-    assert not [line for line in machine.lines() if "IOMMU" in line and "fault" in line]
 
 
-def test_destroyed_it_is_in_quarantine_and_can_be_given_again(disk):
-    machine, _ = disk
-    machine.send("destroy linux\r")
-    machine.expect(rf"{FUNCTION}[^\n]*reset by FLR[^\n]*\n", 60)
-    machine.wait_off("linux")
-    assert re.search(rf"{FUNCTION} .* quarantine +.*NVMe", machine.command("pci"))
-    machine.send("create linux\r")
-    machine.expect(r"trivet-guest: init reached", 120)
-    enter(machine)
-    guest(machine, "mkdir -p /disk && mount -t ext2 /dev/nvme0n1 /disk")
-    assert "data" in guest(machine, "ls /disk").split()
+def test_two_vms_reach_each_other_and_lose_nothing(host):
+    machine, _ = host
+    for name, number in ("right", 2), ("left", 1):
+        enter(machine, name)
+        guest(machine, f"ip addr add 10.0.0.{number}/24 dev eth0; ip link set eth0 up; sleep 4")
+        if name == "right":
+            leave(machine)
+    text = guest(machine, f"ping -q -A -c {PINGS} 10.0.0.2", 400)
+    assert f"{PINGS} packets transmitted, {PINGS} packets received, 0% packet loss" in text
+    assert re.search(r"PCI-MSI.*eth0", guest(machine, "cat /proc/interrupts"))
+    leave(machine)
+
+
+def test_nothing_of_it_was_a_fault(host):
+    machine, _ = host
+    assert "faults: 0" in machine.command("iommu")
+    assert "audit: clean" in machine.command("audit")
+
+
+def test_destroyed_while_it_writes_a_disk_can_be_given_again(host):
+    machine, _ = host
+    enter(machine, "left")
+    guest(machine, "(dd if=/dev/zero of=/dev/sda bs=1M &) 2>/dev/null")
+    time.sleep(1)
+    leave(machine)
+    machine.send("destroy left\r")
+    machine.expect(rf"pci {re.escape(AHCI)}[^\n]*taken back: reset by [^\n]*\n", 60)
+    machine.wait_off("left")
+    tree = machine.command("pci")
+    for function in AHCI, XHCI, CARDS[0]:
+        assert re.search(rf"{re.escape(function)} .* quarantine ", tree)
+    assert re.search(rf"{re.escape(CARDS[1])} .* right ", tree)
+    assert "audit: clean" in machine.command("audit")
+    machine.send("create left\r")
+    machine.expect(r"\(left\) trivet-guest: date", 120)
+    enter(machine, "left")
+    wait_for(machine, "/dev/sda")
+    guest(machine, "ip addr add 10.0.0.1/24 dev eth0; ip link set eth0 up; sleep 4")
+    assert "20 packets received" in guest(machine, "ping -q -c 20 -A 10.0.0.2")
+    leave(machine)
+    machine.power_off()
+
+
+def test_virtual_functions_go_to_two_vms(tmp_path):
+    """QEMU's virtual NVMe controllers stay off line until their physical one's driver says otherwise: seen, but no disk."""
+    text = (HOST_SECTION + "autoexec = pci 0000:01:00.0 vfs 2; create left; create right\n" +
+            section("left", "0000:01:00.1", autostart="no") + section("right", "0000:01:00.2", autostart="no"))
+    image = make_medium(tmp_path, text, {f"guests/{name}": GUESTS / name for name in ("vmlinuz", "initrd.img")})
+    extra = port(1) + ("-device nvme-subsys,id=sub0 -device nvme,serial=1,bus=rp1,subsys=sub0,sriov_max_vfs=4,"
+                       "sriov_vq_flexible=8,sriov_vi_flexible=4")
+    with Machine(image, "--cpus", 2, "--extra", extra, rig="qemu") as machine:
+        machine.wait_up()
+        for name, function in ("left", "0000:01:00.1"), ("right", "0000:01:00.2"):
+            machine.expect(rf"vm {name}: pci {re.escape(function)}[^\n]*given to it: reset by FLR", 60)
+        machine.expect(r"\(right\) trivet-guest: date", 120)
+        for name in "left", "right":
+            enter(machine, name)
+            assert "nvme nvme0: pci function" in guest(machine, "dmesg | grep nvme")
+            leave(machine)
+        domains = machine.command("iommu")
+        assert re.search(r"left .*\n +0000:01:00.1\n", domains) and re.search(r"right .*\n +0000:01:00.2\n", domains)
+        assert "audit: clean" in machine.command("audit")
+        assert "busy" in machine.command("pci 0000:01:00.0 reset")
+        machine.send("destroy left\r")
+        machine.expect(r"pci 0000:01:00.1[^\n]*taken back: reset by FLR", 60)
+        machine.wait_off("left")
+        assert re.search(r"0000:01:00.1 .* quarantine ", machine.command("pci"))
+        assert re.search(r"0000:01:00.2 .* right ", machine.command("pci"))
+        machine.power_off()

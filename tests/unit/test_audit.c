@@ -8,8 +8,7 @@
 #include <cmocka.h>
 
 #include "arch/x86/irq/interrupt.h"
-#include "arch/x86/irq/ioapic.h"
-#include "tests/unit/vm_fixture.h"
+#include "tests/unit/passthrough_fixture.h"
 #include "vmm/audit.h"
 
 #define FREE_PAGE (POOL_BASE + (POOL_PAGES - 1) * PAGE_SIZE) /* the last one that the pool would give */
@@ -20,15 +19,8 @@ static char output[16384];
 static size_t output_length;
 static struct vm_config second_config;
 static struct vm *second;
-static uint64_t ioapic_entries[4];
-
-enum status ioapic_read_entry(uint32_t gsi, uint64_t *entry)
-{
-	if (gsi >= array_count(ioapic_entries))
-		return STATUS_NOT_FOUND;
-	*entry = ioapic_entries[gsi];
-	return STATUS_OK;
-}
+/* This machine's own tables are not walked. */
+hpa_t host_paging_root(void) { return hpa(0); }
 
 enum page_pool_state page_pool_query(hpa_t page, uint64_t *extent)
 {
@@ -65,13 +57,14 @@ static void assert_said(const char *text)
 static int set_up(void **state)
 {
 	(void)state;
-	fixture_create_vm(1);
+	fixture_passthrough_start(NULL);
+	fixture_config.pci_count = 0;
+	assert_int_equal(vm_create(&fixture_config, &fixture_vm), STATUS_OK);
+	fixture_vcpu = fixture_vm->vcpus[0];
 	second_config = fixture_config;
 	strcpy(second_config.name, "second");
 	second_config.vcpus = 2;
 	assert_int_equal(vm_create(&second_config, &second), STATUS_OK);
-	for (size_t i = 0; i < array_count(ioapic_entries); i++)
-		ioapic_entries[i] = BIT(16);
 	return 0;
 }
 
@@ -251,15 +244,79 @@ static void test_equal_vpids(void **state)
 static void test_interrupts(void **state)
 {
 	(void)state;
-	ioapic_entries[1] = INTERRUPT_VECTOR_SERIAL;
+	(void)!ioapic_route(1, INTERRUPT_VECTOR_SERIAL, 0, false, false);
 	assert_int_equal(run(), 0);
-	assert_said("4 I/O APIC inputs, 1 routed");
-	ioapic_entries[3] = INTERRUPT_VECTOR_SERIAL;
+	assert_said("24 I/O APIC inputs, 1 routed, 0 of them to guests");
+	(void)!ioapic_route(3, INTERRUPT_VECTOR_SERIAL, 0, false, false);
 	assert_int_equal(run(), 1);
 	assert_said("(serial) belongs to I/O APIC inputs 1 and 3\n");
-	ioapic_entries[3] = 0x99;
+	(void)!ioapic_route(3, 0xef, 0, false, false);
 	assert_int_equal(run(), 1);
-	assert_said("I/O APIC input 3 raises vector 0x99, which is nobody's\n");
+	assert_said("I/O APIC input 3 raises vector 0xef, which is nobody's\n");
+}
+
+/* A third VM drives two functions; the audit follows what they reach. */
+static struct vm *start_third(struct vm_config *config)
+{
+	struct vm *third;
+
+	*config = fixture_config;
+	strcpy(config->name, "third");
+	config->pci_count = 2;
+	assert_int_equal(vm_create(config, &third), STATUS_OK);
+	assert_int_equal(passthrough_map(third, gpa(0xd0000000), hpa(REGISTERS), 0x2000, PAGE_READ | PAGE_WRITE), STATUS_OK);
+	return third;
+}
+
+static void test_functions_of_vms(void **state)
+{
+	static struct vm_config config;
+	struct vm *third = start_third(&config);
+	unsigned used = pool_used;
+
+	(void)state;
+	if (run() != 0)
+		fail_msg("%s", output);
+	assert_said("24 I/O APIC inputs, 1 routed, 1 of them to guests\n");
+	assert_said("2 PCI functions of VMs;");
+	assert_int_equal(pool_used, used);
+	/* What only devices reach, what only vCPUs reach, and who drives what. */
+	assert_int_equal(iommu_domain_map(&domain, 0xd8000000, hpa(WIDE), PAGE_SIZE, PAGE_READ), STATUS_OK);
+	assert_int_equal(run(), 1);
+	assert_said("third: its devices alone reach 0xd8000000\n");
+	assert_int_equal(iommu_domain_unmap(&domain, 0xd8000000, PAGE_SIZE), STATUS_OK);
+	assert_int_equal(iommu_domain_unmap(&domain, 0x5000, PAGE_SIZE), STATUS_OK);
+	assert_true(run() >= 1);
+	assert_said("third: its vCPUs alone reach 0x5000\n");
+	strcpy(functions[1].owner_name, "second");
+	assert_true(run() >= 2);
+	assert_said("pci 0000:03:01.0 is second's, but third has it\n");
+	strcpy(functions[1].owner_name, "third");
+	attached[2] = &functions[2];
+	assert_true(run() >= 2);
+	assert_said("pci 0000:03:02.0 reaches the memory of third\n");
+	attached[2] = NULL;
+	entry_vectors[9] = 0xd9;
+	assert_true(run() >= 2);
+	assert_said("interrupt entry 9 of IOMMU 0 lets 0x300 raise vector 0xd9, which is nobody's\n");
+	entry_vectors[9] = 0;
+	passthrough_unmap(third, gpa(0xd0000000), 0x2000);
+	vm_destroy(third);
+}
+
+/* A neighbour's device registers are no less its own than its memory. */
+static void test_registers_of_another(void **state)
+{
+	static struct vm_config config;
+	struct vm *third = start_third(&config);
+
+	(void)state;
+	plant_page(second, HOLE, REGISTERS + 0x1000);
+	assert_true(run() >= 1);
+	assert_said("third (registers of a passed-through function)");
+	assert_int_equal(page_table_unmap(&second->memory.nested, HOLE, PAGE_SIZE), STATUS_OK);
+	passthrough_unmap(third, gpa(0xd0000000), 0x2000);
+	vm_destroy(third);
 }
 
 static void test_no_memory_is_said(void **state)
@@ -281,7 +338,7 @@ int main(void)
 		TEST(test_a_page_that_is_no_memory_of_the_pool), TEST(test_pages_of_the_hypervisor), TEST(test_a_lost_page),
 		TEST(test_the_apic_access_page_is_no_fault_of_its_own_vm_only), TEST(test_an_open_port),
 		TEST(test_many_open_ports_are_counted), TEST(test_open_msrs), TEST(test_equal_vpids), TEST(test_interrupts),
-		TEST(test_no_memory_is_said),
+		TEST(test_no_memory_is_said), TEST(test_functions_of_vms), TEST(test_registers_of_another),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 
 #include "build/generated/dsdt_aml.h"
 #include "tests/unit/fake_guest.h"
+#include "vmm/cpuid_policy.h"
 #include "vmm/guest/acpi_tables.h"
 #include "vmm/platform.h"
 
@@ -106,6 +107,44 @@ static void test_dsdt(void **state)
 	fake_guest_destroy();
 }
 
+static struct cpuid_result host_with_bits(uint32_t bits, uint32_t leaf)
+{
+	return leaf == 0x80000008 ? (struct cpuid_result){bits | 48 << 8, 0, 0, 0} : leaf == 0x80000000 ? (struct cpuid_result){0x80000008, 0, 0, 0} :
+		(struct cpuid_result){0};
+}
+
+static struct cpuid_result wide_host(uint32_t leaf, uint32_t subleaf) { (void)subleaf; return host_with_bits(36, leaf); }
+static struct cpuid_result narrow_host(uint32_t leaf, uint32_t subleaf) { (void)subleaf; return host_with_bits(32, leaf); }
+
+/* "QWord Address Space Descriptor": minimum at 14, maximum, translation, length. */
+static uint64_t find_window(uint64_t dsdt, uint64_t length)
+{
+	const uint8_t descriptor[] = { 0x8a, 0x2b, 0x00, 0x00 };
+
+	for (uint64_t i = 0; i + 46 <= length; i++)
+		if (memcmp(fake_guest.ram + dsdt + i, descriptor, sizeof(descriptor)) == 0)
+			return dsdt + i;
+	fail();
+	return 0;
+}
+
+static void test_window_above_ram(void **state)
+{
+	uint64_t dsdt, window;
+
+	(void)state;
+	cpuid_policy_build(wide_host);
+	dsdt = get(get(write_tables(1) + 36, 8) + 40, 4);
+	window = find_window(dsdt, expect_table(dsdt, "DSDT"));
+	assert_true(get(window + 14, 8) == 32 * GIB && get(window + 22, 8) == 64 * GIB - 1 && get(window + 38, 8) == 32 * GIB);
+	fake_guest_destroy();
+	cpuid_policy_build(narrow_host);
+	dsdt = get(get(write_tables(1) + 36, 8) + 40, 4);
+	window = find_window(dsdt, expect_table(dsdt, "DSDT"));
+	assert_int_equal(get(window + 38, 8), 0);
+	fake_guest_destroy();
+}
+
 static void test_madt(void **state)
 {
 	uint64_t madt = get(write_tables(3) + 44, 8), length = expect_table(madt, "APIC"), processors = 0, io_apics = 0;
@@ -154,7 +193,8 @@ static void test_refusals(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_fadt), cmocka_unit_test(test_dsdt), cmocka_unit_test(test_madt), cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_fadt), cmocka_unit_test(test_dsdt), cmocka_unit_test(test_madt), cmocka_unit_test(test_window_above_ram),
+		cmocka_unit_test(test_refusals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -199,6 +199,9 @@ static void the_shell_shows_units_domains_and_faults(void **state)
 {
 	(void)state;
 	models[0].extended &= ~BIT(7);
+	fixture_acpi.dmar.rhsa_count = 2;
+	fixture_acpi.dmar.rhsas[0] = (struct acpi_rhsa){.registers = hpa(model_address(1)), .proximity_domain = 5};
+	fixture_acpi.dmar.rhsas[1] = (struct acpi_rhsa){.registers = hpa(model_address(0)), .proximity_domain = 7};
 	fixture_start_plain();
 	assert_int_equal(iommu_domain_create("vm web", &domain), STATUS_OK);
 	assert_int_equal(iommu_attach(domain, fixture_find(1, 0)), STATUS_OK);
@@ -208,6 +211,8 @@ static void the_shell_shows_units_domains_and_faults(void **state)
 	iommu_describe(print);
 	assert_non_null(strstr(described, "unit 0 at 0xfed90000, segment 0000"));
 	assert_non_null(strstr(described, "translation on, remapping on, invalidation by queue"));
+	assert_non_null(strstr(described, "  proximity domain 7\n"));
+	assert_null(strstr(described, "proximity domain 5"));
 	assert_non_null(strstr(described, "no snoop control: a device may bypass the caches"));
 	assert_non_null(strstr(described, "vm web"));
 	assert_non_null(strstr(described, "      0000:01:00.0\n"));

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/access_fixture.h"
+#include "vmm/cpuid_policy.h"
 #include "vmm/exit/exit_handlers.h"
 #include "vmm/io_device.h"
 
@@ -208,6 +209,29 @@ static void test_device_windows(void **state)
 		assert_int_equal(RUN(places[i], 0x89, 0x00), EXIT_SKIP);
 	}
 	assert_int_equal(device.reads + device.writes, 0);
+}
+
+static struct cpuid_result wide_host(uint32_t leaf, uint32_t subleaf)
+{
+	(void)subleaf;
+	return leaf == 0x80000008 ? (struct cpuid_result){39 | 48 << 8, 0, 0, 0} : leaf == 0x80000000 ? (struct cpuid_result){0x80000008, 0, 0, 0} :
+		(struct cpuid_result){0};
+}
+
+/* Registers of passed-through functions may be there; a VM without any has nothing there. */
+static void test_window_above_ram(void **state)
+{
+	(void)state;
+	cpuid_policy_build(wide_host);
+	fake_guest.vm.passthrough.count = 1;
+	*gpr(GPR_RAX) = 0;
+	assert_int_equal(RUN(32 * GIB, 0x8b, 0x00), EXIT_SKIP);
+	assert_int_equal(*gpr(GPR_RAX), 0xffffffff);
+	assert_int_equal(RUN(96 * GIB - 4, 0x89, 0x00), EXIT_SKIP);
+	assert_int_equal(RUN(96 * GIB - 2, 0x89, 0x00), EXIT_STOP);
+	assert_int_equal(RUN(32 * GIB - 4, 0x89, 0x00), EXIT_STOP);
+	fake_guest.vm.passthrough.count = 0;
+	assert_int_equal(RUN(32 * GIB, 0x8b, 0x00), EXIT_STOP);
 }
 
 static void test_device_that_refuses(void **state)
@@ -426,6 +450,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_stack_pointer, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_wrong_length_of_exit, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_device_windows, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_window_above_ram, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_device_that_refuses, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_unmapped_addresses, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_code_and_tables_outside_ram, set_up, tear_down),

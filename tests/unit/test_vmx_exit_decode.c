@@ -32,7 +32,7 @@ static void test_kinds(void **state)
 /* Numbers without a row, and numbers beyond every table, are one unknown kind. */
 static void test_unknown_reasons(void **state)
 {
-	static const uint32_t reasons[] = {35, 38, 42, 71, VIRT_EXIT_REASON_MAX - 1, VIRT_EXIT_REASON_MAX, 0x1234, 0xffff};
+	static const uint32_t reasons[] = {35, 38, 42, 71, VMX_REASON_COUNT - 1, VMX_REASON_COUNT, 0x1234, 0xffff};
 
 	(void)state;
 	for (size_t i = 0; i < array_count(reasons); i++) {
@@ -42,7 +42,7 @@ static void test_unknown_reasons(void **state)
 		assert_true(exit->reason < VIRT_EXIT_REASON_MAX);
 	}
 	assert_null(vmx_reason_name(35));
-	assert_null(vmx_reason_name(VIRT_EXIT_REASON_MAX));
+	assert_null(vmx_reason_name(VMX_REASON_COUNT));
 	assert_null(vmx_reason_name(UINT32_MAX));
 }
 

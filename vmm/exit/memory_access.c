@@ -3,6 +3,7 @@
 #include "lib/bits.h"
 #include "vmm/emul/emulate.h"
 #include "vmm/guest_linear.h"
+#include "vmm/pci_window.h"
 #include "vmm/vm.h"
 
 /* One access to memory that is no RAM, while its instruction is carried out. */
@@ -17,10 +18,13 @@ struct access {
 
 /* Where a PC's devices are, whether or not this one has them: firmware and kernels probe there, so reads give ones and
  * writes are lost, as on a bus without a taker. Everything else outside RAM is a guest gone astray. */
-static bool in_device_window(uint64_t address, unsigned size)
+static bool in_device_window(const struct vm *vm, uint64_t address, unsigned size)
 {
 	uint64_t last = address + size - 1;
 
+	/* Functions may have registers above all RAM. */
+	if (vm->passthrough.count != 0 && pci_window_holds(&vm->memory, address, size))
+		return true;
 	return (address >= GUEST_LOW_RAM_END && last < 4 * GIB) || (address >= GUEST_VGA_HOLE_START && last < GUEST_VGA_HOLE_END);
 }
 
@@ -32,7 +36,7 @@ static enum status device_read(struct access *access, uint64_t address, unsigned
 	if (likely(status == STATUS_OK))
 		return STATUS_OK;
 	*value = size_mask(size);
-	if (in_device_window(address, size))
+	if (in_device_window(access->vcpu->vm, address, size))
 		return STATUS_OK;
 	access->refused = true;
 	access->refused_at = gpa(address);
@@ -43,7 +47,7 @@ static enum status device_write(struct access *access, uint64_t address, unsigne
 {
 	enum status status = io_bus_write(&access->vcpu->vm->buses[IO_SPACE_MEMORY], access->vcpu, address, size, value);
 
-	if (likely(status == STATUS_OK) || in_device_window(address, size))
+	if (likely(status == STATUS_OK) || in_device_window(access->vcpu->vm, address, size))
 		return STATUS_OK;
 	access->refused = true;
 	access->refused_at = gpa(address);

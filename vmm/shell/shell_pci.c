@@ -189,7 +189,8 @@ static void reset(const char *address)
 	if (function == NULL)
 		return;
 	if (function->owner != PCI_OWNER_QUARANTINE) {
-		shell_print("pci: " PCI_ADDRESS_FORMAT ": belongs to %s\n", PCI_ADDRESS_ARGUMENTS(function->address), pci_owner_name(function));
+		shell_print("pci: " PCI_ADDRESS_FORMAT ": belongs to %s\n", PCI_ADDRESS_ARGUMENTS(function->address),
+			    pci_owner_name(function));
 		return;
 	}
 	status = pci_reset_function(function, &how);

@@ -1,0 +1,80 @@
+"""The SVM back end on both emulators that have one: hostile and exacting guests, several processors, Debian's kernel."""
+
+import re
+
+import pytest
+from machine import BUILD, DETACH, GUEST_SHELL, Machine, make_medium
+from test_guests import CHECKS, ENDS, check_end, configuration, files
+from test_smp import GUESTS as SMP_GUESTS
+from test_smp import LINUX, guest_configuration, guest_files
+
+RIGS = {"qemu": (), "bochs": ("--model", "ryzen")}
+# Where AMD's processors, or these emulations of them, differ.
+TABLES = ("page_tables_in_hole", "", ENDS["tables-hole"][2].replace("read", "write"))  # the walk is a write
+# Debug registers after an intercepted #DB, and reserved bits of CR3 and of LSTAR: neither emulation is as the manual says.
+LEFT_OUT = {"qemu": ("registers", "msrs", "busy"), "bochs": ("registers", "busy")}
+
+
+def boot(folder, rig, vms):
+    return Machine(make_medium(folder, configuration(vms), files(vms)), *RIGS[rig], rig=rig)
+
+
+@pytest.fixture(scope="module", params=RIGS)
+def ends(request, tmp_path_factory):
+    with boot(tmp_path_factory.mktemp("svm"), request.param, {**ENDS, "tables-hole": TABLES}) as machine:
+        machine.wait_up()
+        yield machine
+
+
+def test_guests_end_as_they_should(ends):
+    for name in ENDS:
+        check_end(ends, {**ENDS, "tables-hole": TABLES}, name)
+
+
+@pytest.mark.parametrize("rig", RIGS)
+def test_guests_pass_their_checks(tmp_path, rig):
+    vms = {name: row for name, row in CHECKS.items() if name not in LEFT_OUT[rig]}
+    with boot(tmp_path, rig, vms) as machine:
+        machine.wait_up()
+        for name in vms:
+            check_end(machine, vms, name)
+
+
+def test_a_crash_is_explained(ends):
+    ends.wait_stopped("triple-fault")
+    text = "\n".join(ends.lines())
+    for wanted in (r"last exit: 7f \(shutdown\)", r"rax [0-9a-f]{16}", r"CS +0008 base", r"intercepts [0-9a-f]+: .*\[CPUID\]",
+                   r"nested tables [0-9a-f]+, ASID [1-9]"):
+        assert re.search(wanted, text), wanted
+
+
+def test_the_host_is_clean_after_them(ends):
+    assert "audit: clean" in ends.command("audit", 120)
+    assert "by SVM with NPT" in ends.command("report")
+
+
+@pytest.mark.parametrize("cpus,vcpus", [(2, 2), (1, 2)])
+def test_processors_reach_each_other(tmp_path, cpus, vcpus):
+    image = make_medium(tmp_path, guest_configuration(vcpus), guest_files())
+    with Machine(image, "--cpus", cpus, rig="qemu") as machine:
+        machine.wait_up()
+        for name in SMP_GUESTS:
+            assert machine.wait_stopped(name, 300) == "exit 1", machine.tail()
+
+
+@pytest.mark.parametrize("rig,vcpus", [("qemu", 2), ("bochs", 2)])
+def test_linux_to_its_shell(tmp_path, rig, vcpus):
+    guest_kernel = {f"guests/{name}": BUILD / "guests" / name for name in ("vmlinuz", "initrd.img")}
+    image = make_medium(tmp_path, LINUX.format(vcpus=vcpus), guest_kernel)
+    with Machine(image, "--cpus", 2 if rig == "qemu" else 1, *RIGS[rig], rig=rig, limit=600) as machine:
+        machine.wait_up()
+        machine.expect(rf"\(linux\) trivet-guest: cpus {vcpus}\r", 500)
+        machine.send("console linux\r")
+        machine.expect("connected to linux")
+        machine.send("\r")
+        machine.expect(GUEST_SHELL, 120)
+        machine.send("dmesg | grep -cE 'BUG: |Call Trace|cut here|unchecked MSR'; nproc; echo end-$((6 * 7))\r")
+        machine.expect(rf"\n0\r+\n{vcpus}\r+\nend-42\r", 120)
+        machine.send(DETACH)
+        machine.expect("trivet> ")
+        assert "audit: clean" in machine.command("audit", 120)

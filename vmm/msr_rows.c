@@ -15,6 +15,7 @@
 #define MSR_SYSCFG 0xc0010010u
 #define MSR_HWCR 0xc0010015u
 #define MSR_NB_CFG 0xc001001fu
+#define MSR_INT_PENDING 0xc0010055u
 #define MSR_DE_CFG 0xc0011029u
 
 /*
@@ -89,6 +90,7 @@ const struct msr_row msr_rows[] = {
 	{ ONE(MSR_SYSCFG), "SYSCFG", AMD_CONSTANT(0) },
 	{ ONE(MSR_HWCR), "HWCR", AMD_CONSTANT(HWCR_TSC_CONSTANT) },
 	{ ONE(MSR_NB_CFG), "NB_CFG", AMD_CONSTANT(0) },
+	{ ONE(MSR_INT_PENDING), "INT_PENDING", AMD_CONSTANT(0) },
 	{ ONE(MSR_DE_CFG), "DE_CFG", AMD_CONSTANT(DE_CFG_LFENCE_SERIALIZES) },
 };
 const unsigned msr_row_count = array_count(msr_rows);

@@ -81,6 +81,16 @@ static void test_permissive(void **state)
 	expect_refused("nothing would confine its DMA");
 }
 
+/* What cannot be kept apart is fit for one VM that has all of it. */
+static void test_whole_group(void **state)
+{
+	(void)state;
+	group_member = &functions[1];
+	assert_int_equal(vm_create(&fixture_config, &fixture_vm), STATUS_OK);
+	assert_ptr_equal(attached[0], &functions[0]);
+	assert_ptr_equal(attached[1], &functions[1]);
+}
+
 /* Reset before it reaches anything; in quarantine and reset again before it is anybody else's. */
 static void test_order(void **state)
 {
@@ -293,7 +303,8 @@ static void test_shared_line(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITHOUT_VM(test_refusals), WITHOUT_VM(test_permissive), WITHOUT_VM(test_order), WITHOUT_VM(test_creation_fails_as_a_whole),
+		WITHOUT_VM(test_refusals), WITHOUT_VM(test_permissive), WITHOUT_VM(test_whole_group), WITHOUT_VM(test_order),
+		WITHOUT_VM(test_creation_fails_as_a_whole),
 		WITH_VM(test_domain_is_the_guests_ram), WITH_VM(test_both_or_neither), WITH_VM(test_vectors), WITH_VM(test_busy_lock),
 		WITH_VM(test_shared_line),
 	};

@@ -39,7 +39,7 @@ HOT_FILES := $(wildcard $(addsuffix /*.c,arch/x86/irq arch/x86/svm arch/x86/vmx 
 SLOW_FILES := $(foreach name,capabilities dump entry_checks inspect vm vmcs_setup vmx,arch/x86/vmx/$(name).c) \
 	$(foreach name,dump entry_checks features inspect svm vm vmcb_setup,arch/x86/svm/$(name).c) \
 	$(foreach name,cmos_rtc i8042 pci_host reset_ports rtc_calendar test_device,vmm/dev/$(name).c) \
-	$(wildcard arch/x86/irq/ioapic*.c arch/x86/irq/pic.c vmm/dev/*_describe.c vmm/exit/crash.c vmm/sched/scheduler_admit.c vmm/sched/vm_*.c)
+	$(wildcard arch/x86/irq/ioapic*.c arch/x86/irq/pic.c vmm/dev/*_describe.c vmm/exit/crash.c vmm/exit/crash_dump.c vmm/dev/pci_passthrough*.c vmm/sched/scheduler_admit.c vmm/sched/vm_*.c)
 # Without padding before functions, loops and jump targets: 11 KiB, and fewer instructions. clang's -O2 makes 20 KiB more than its -Os.
 HOT_FLAGS := $(if $(findstring clang,$(CC)),-Os,-O2 -falign-functions=1 -falign-loops=1 -falign-jumps=1 -falign-labels=1)
 OPTIMIZATION = $(if $(filter $(filter-out $(SLOW_FILES),$(HOT_FILES)),$<),$(HOT_FLAGS),-Oz)

@@ -5,6 +5,7 @@ import re
 import subprocess
 
 import pytest
+from linux_guest import CMDLINE, enter, guest
 from machine import (DETACH, GUEST_SHELL, GUESTS, HOST_SECTION, Machine, guest_files, make_medium, plain, vm_section)
 
 EDU = "0000:00:02.0"
@@ -16,7 +17,7 @@ BLOCKED = r"IOMMU \d+: {vm}: device {function}: (?:read of|write to) 0x{address:
 
 def linux_section(name, **settings):
     rows = {"memory": "192M", "boot": "linux", "kernel": "guests/vmlinuz", "ramdisk": "guests/initrd.img",
-            "cmdline": "console=ttyS0 quiet", **settings}
+            "cmdline": CMDLINE, **settings}
     return f"[vm {name}]\n" + "".join(f"{key} = {value}\n" for key, value in rows.items())
 
 
@@ -35,23 +36,6 @@ def disk(tmp_path):
 
 def with_disk(path):
     return "--extra", f"-drive if=none,id=n0,format=raw,file={path} -device nvme,drive=n0,serial=trivet"
-
-
-def guest(machine, line, timeout=120):
-    """Types a command at a Linux guest's shell; gives what it printed."""
-    mark = len(machine.text)
-    machine.send(f"{line}; echo end-$((6 * 7))-{mark}\r")
-    machine.expect(rf"end-42-{mark}\r", timeout)
-    machine.expect(GUEST_SHELL, timeout)
-    return plain(machine.text[mark:])
-
-
-def enter(machine, name):
-    """Goes to the console of a Linux guest that is up."""
-    machine.send(f"console {name}\r")
-    machine.expect(r"connected to \S+; Ctrl-\] comes back")
-    machine.send("\r")
-    machine.expect(GUEST_SHELL, 60)
 
 
 def test_a_device_works_for_its_guest(tmp_path):

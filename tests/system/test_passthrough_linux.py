@@ -7,7 +7,8 @@ import subprocess
 import time
 
 import pytest
-from machine import DETACH, GUEST_SHELL, GUESTS, HOST_SECTION, SCRIPTS, Machine, make_medium, plain
+from linux_guest import CMDLINE, enter, guest, leave
+from machine import GUESTS, HOST_SECTION, SCRIPTS, Machine, make_medium
 
 DATA_MIB = 32
 PINGS = 10000
@@ -16,7 +17,7 @@ AHCI, XHCI, CARDS = "0000:01:00.0", "0000:02:00.0", ("0000:03:00.0", "0000:04:00
 
 def section(name, *functions, autostart="yes"):
     rows = {"memory": "256M", "boot": "linux", "kernel": "guests/vmlinuz", "ramdisk": "guests/initrd.img",
-            "cmdline": "console=ttyS0 quiet", "autostart": autostart}
+            "cmdline": CMDLINE, "autostart": autostart}
     return f"[vm {name}]\n" + "".join(f"{key} = {value}\n" for key, value in rows.items()) + \
         "".join(f"pci = {function}\n" for function in functions)
 
@@ -32,27 +33,6 @@ def devices(folder):
             "-device usb-storage,bus=xh.0,drive=u0 -device usb-kbd,bus=xh.0 " +
             "".join(port(3 + i) + f"-netdev hubport,id=n{i},hubid=0 -device e1000e,bus=rp{3 + i},netdev=n{i},mac=52:54:00:00:00:0{i},romfile= "
                     for i in range(2)) + f"-monitor unix:{folder}/monitor,server=on,wait=off")
-
-
-def guest(machine, line, timeout=120):
-    """Types a command at the guest's shell; gives what it printed."""
-    mark = len(machine.text)
-    machine.send(f"{line}; echo end-$((6 * 7))-{mark}\r")
-    machine.expect(rf"end-42-{mark}\r", timeout)
-    machine.expect(GUEST_SHELL, timeout)
-    return plain(machine.text[mark:])
-
-
-def enter(machine, name):
-    machine.send(f"console {name}\r")
-    machine.expect(rf"connected to {name}; Ctrl-\] comes back")
-    machine.send("\r")
-    machine.expect(GUEST_SHELL, 60)
-
-
-def leave(machine):
-    machine.send(DETACH)
-    machine.expect("trivet> ")
 
 
 def wait_for(machine, path):

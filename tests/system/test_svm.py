@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from linux_guest import CMDLINE
 from machine import BUILD, DETACH, GUEST_SHELL, HOST_SECTION, Machine, guest_files, make_medium, vm_section
 from test_guests import CHECKS, ENDS, check_end, configuration, files
 from test_smp import GUESTS as SMP_GUESTS
@@ -66,7 +67,7 @@ def test_processors_reach_each_other(tmp_path, name):
 def test_linux_to_its_shell(tmp_path, rig):
     vcpus = 2 if rig == "qemu" else 1
     guest_kernel = {f"guests/{name}": BUILD / "guests" / name for name in ("vmlinuz", "initrd.img")}
-    image = make_medium(tmp_path, LINUX.format(vcpus=vcpus), guest_kernel)
+    image = make_medium(tmp_path, LINUX.format(vcpus=vcpus).replace("console=ttyS0 quiet", CMDLINE), guest_kernel)
     with Machine(image, "--cpus", vcpus, *RIGS[rig], rig=rig, limit=600) as machine:
         machine.wait_up()
         machine.expect(rf"\(linux\) trivet-guest: cpus {vcpus}\r", 500)

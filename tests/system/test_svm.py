@@ -67,7 +67,7 @@ def test_processors_reach_each_other(tmp_path, name):
 def test_linux_to_its_shell(tmp_path, rig):
     vcpus = 2 if rig == "qemu" else 1
     guest_kernel = {f"guests/{name}": BUILD / "guests" / name for name in ("vmlinuz", "initrd.img")}
-    image = make_medium(tmp_path, LINUX.format(vcpus=vcpus).replace("console=ttyS0 quiet", CMDLINE), guest_kernel)
+    image = make_medium(tmp_path, LINUX.format(vcpus=vcpus).replace("console=ttyS0", CMDLINE), guest_kernel)
     with Machine(image, "--cpus", vcpus, *RIGS[rig], rig=rig, limit=600) as machine:
         machine.wait_up()
         machine.expect(rf"\(linux\) trivet-guest: cpus {vcpus}\r", 500)

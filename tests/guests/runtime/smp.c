@@ -4,6 +4,7 @@
 #include "runtime/cpu.h"
 #include "runtime/guest.h"
 
+#define WAIT_SECONDS 5u
 #define TRAMPOLINE_PLACE 0x9000u
 #define STACK_SIZE 8192u
 
@@ -57,7 +58,7 @@ void smp_start_processor(unsigned index, void (*code)(unsigned index))
 
 bool smp_wait(const volatile uint32_t *value, uint32_t wanted)
 {
-	uint64_t start = rdtsc(), limit = tsc_hertz() / 2;
+	uint64_t start = rdtsc(), limit = WAIT_SECONDS * tsc_hertz();
 
 	while (*value != wanted) {
 		if (rdtsc() - start > limit)

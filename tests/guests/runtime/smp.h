@@ -26,5 +26,5 @@ unsigned smp_self(void);
 void smp_init_processor(unsigned index);
 void smp_start_processor(unsigned index, void (*code)(unsigned index));
 
-/** smp_wait() - until *@value is @wanted; false: not within half a second. */
+/** smp_wait() - until *@value is @wanted; false: not within some seconds, which QEMU takes now and then. */
 bool smp_wait(const volatile uint32_t *value, uint32_t wanted);

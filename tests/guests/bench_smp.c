@@ -5,7 +5,7 @@
  *   two   two vCPUs on a CPU each: from an IPI to the handler of a vCPU that halts, and of one that computes
  *   gaps  a vCPU that computes among other VMs: when it did not run, `gap BEFORE AFTER` in its own TSC
  */
-#include "runtime/guest.h"
+#include "series.h"
 
 #include "runtime/apic.h"
 #include "runtime/cpu.h"
@@ -28,22 +28,6 @@ static volatile uint32_t alive, pongs, leave;
 static volatile uint64_t seen[2]; /* by vCPU: its TSC when it ran last */
 static volatile uint32_t switches;
 static uint64_t least_switch = ~0ull, sum_switch;
-
-struct series {
-	uint64_t least, sum;
-	unsigned count;
-};
-
-static void note(struct series *series, uint64_t value)
-{
-	series->least = series->count++ == 0 || value < series->least ? value : series->least;
-	series->sum += value;
-}
-
-static void report(const char *name, const struct series *series)
-{
-	guest_print("bench %s %llu %llu\n", name, (unsigned long long)series->least, (unsigned long long)(series->sum / series->count));
-}
 
 static void on_timer(struct guest_frame *frame)
 {
@@ -122,9 +106,9 @@ static void measure_ipi(const char *name, void (*answer)(unsigned index))
 		apic_send(PING_VECTOR, 1);
 		while (pongs == before)
 			wait_for_interrupt();
-		note(&series, handled - sent);
+		series_note(&series, handled - sent);
 	}
-	report(name, &series);
+	series_report(name, &series);
 }
 
 /* The second vCPU halts until its deadline, while the first computes. */
@@ -141,9 +125,9 @@ static void wake_over_work(unsigned index)
 		handled = 0;
 		wrmsr(MSR_TSC_DEADLINE, deadline);
 		wait_for_interrupt();
-		note(&series, handled - deadline);
+		series_note(&series, handled - deadline);
 	}
-	report("wake-one-cpu", &series);
+	series_report("wake-one-cpu", &series);
 	leave = 1;
 }
 

@@ -4,9 +4,8 @@
  */
 #pragma once
 
+#include "pci.h"
 #include "runtime/guest.h"
-
-#include "runtime/cpu.h"
 
 #define EDU_ID 0x11e81234u
 #define EDU_SIZE 0x100000u
@@ -21,31 +20,11 @@
 #define EDU_DMA_COMMAND 0x98u
 #define EDU_DMA_START 1u
 #define EDU_DMA_TO_MEMORY 2u
+#define EDU_DMA_INTERRUPT 4u /* at the end */
 #define EDU_BUFFER 0x40000u /* of 4 KiB, as the DMA engine addresses it */
-
-#define PCI_ID 0x00u
-#define PCI_COMMAND 0x04u
-#define PCI_BAR0 0x10u
-#define PCI_CAPABILITIES 0x34u
-#define PCI_INTERRUPT 0x3cu
-#define PCI_COMMAND_MEMORY 2u
-#define PCI_COMMAND_MASTER 4u
-#define PCI_COMMAND_NO_INTX 0x400u
 
 static uint64_t edu_base;
 static unsigned edu_slot;
-
-static inline uint32_t pci_read(unsigned slot, unsigned offset)
-{
-	out32(0xcf8, 0x80000000u | slot << 11 | offset);
-	return in32(0xcfc);
-}
-
-static inline void pci_write(unsigned slot, unsigned offset, uint32_t value)
-{
-	out32(0xcf8, 0x80000000u | slot << 11 | offset);
-	out32(0xcfc, value);
-}
 
 static inline uint32_t edu_read(unsigned offset) { return mmio_read(edu_base + offset); }
 static inline void edu_write(unsigned offset, uint32_t value) { mmio_write(edu_base + offset, value); }
@@ -53,16 +32,13 @@ static inline void edu_write(unsigned offset, uint32_t value) { mmio_write(edu_b
 /* Finds it and shows its registers at @base; false: it is not there. */
 static inline bool edu_open(uint64_t base)
 {
-	for (unsigned slot = 0; slot < 32; slot++) {
-		if (pci_read(slot, PCI_ID) != EDU_ID)
-			continue;
-		edu_slot = slot;
-		edu_base = base;
-		pci_write(slot, PCI_BAR0, (uint32_t)base);
-		pci_write(slot, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_NO_INTX);
-		return true;
-	}
-	return false;
+	edu_slot = pci_find(EDU_ID);
+	if (edu_slot == PCI_SLOTS)
+		return false;
+	edu_base = base;
+	pci_write(edu_slot, PCI_BAR0, (uint32_t)base);
+	pci_write(edu_slot, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_NO_INTX);
+	return true;
 }
 
 /* One transfer, waited for; a bounded number of looks. False: it does not end. */

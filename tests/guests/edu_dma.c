@@ -9,7 +9,6 @@ const char guest_name[] = "edu_dma";
 #define SECOND_BASE 0xe0500000ul
 #define LINE_VECTOR 0x71u
 #define MESSAGE_VECTOR 0x72u
-#define CAPABILITY_MSI 5u
 #define ENTRY_LEVEL 0x8000u
 #define LENGTH 2048u /* not all of the buffer: QEMU takes that for an overrun */
 
@@ -94,34 +93,14 @@ static void line(void)
 	}
 }
 
-static unsigned find_msi(void)
-{
-	unsigned offset = pci_read(edu_slot, PCI_CAPABILITIES) & 0xfc;
-
-	for (unsigned i = 0; i < 48 && offset != 0; i++) {
-		uint32_t header = pci_read(edu_slot, offset);
-
-		if ((header & 0xff) == CAPABILITY_MSI)
-			return offset;
-		offset = header >> 8 & 0xfc;
-	}
-	return 0;
-}
-
 static void message(void)
 {
-	unsigned msi = find_msi(), data;
+	unsigned msi = pci_find_capability(edu_slot, PCI_CAPABILITY_MSI);
 
-	guest_check(msi != 0, "no MSI");
+	guest_handle(MESSAGE_VECTOR, on_message);
+	guest_check(pci_enable_msi(edu_slot, MESSAGE_VECTOR), "no MSI");
 	if (msi == 0)
 		return;
-	data = pci_read(edu_slot, msi) & 0x800000 ? 12 : 8;
-	guest_handle(MESSAGE_VECTOR, on_message);
-	pci_write(edu_slot, msi + 4, 0xfee00000);
-	if (data == 12)
-		pci_write(edu_slot, msi + 8, 0);
-	pci_write(edu_slot, msi + data, MESSAGE_VECTOR);
-	pci_write(edu_slot, msi, pci_read(edu_slot, msi) | 1u << 16);
 	for (unsigned i = 1; i <= 3; i++) {
 		edu_write(EDU_RAISE, 1);
 		wait_for(&messages, i);

@@ -225,7 +225,7 @@ static void enable_virtualization(void)
 
 static enum status start_virtualization(const char **why)
 {
-	const char *missing = "";
+	const char *missing = "this CPU has neither VMX (Intel VT-x) nor SVM (AMD-V)";
 
 	(void)why;
 	cpuid_policy_init();
@@ -233,7 +233,7 @@ static enum status start_virtualization(const char **why)
 	/* A CPU has one of them at most. */
 	if (features_has(CPU_FEATURE_SVM) && svm_probe(&missing) == STATUS_OK)
 		virt_set_ops(&svm_ops);
-	else if (!features_has(CPU_FEATURE_SVM) && vmx_probe(&missing) == STATUS_OK)
+	else if (features_has(CPU_FEATURE_VMX) && vmx_probe(&missing) == STATUS_OK)
 		virt_set_ops(&vmx_ops);
 	virtualization_found = virt_ops != NULL;
 	if (virtualization_found) {

@@ -21,8 +21,8 @@ FILES = {"guests/hello.elf": TEST_GUESTS / "hello.elf"}
 
 # Rig, options of scripts/emu, and what the reason must name.
 WITHOUT = {
-    "qemu": ("qemu", [], r"VMX"),
-    "bochs-amd": ("bochs", ["--model", "phenom_8650_toliman"], r"VMX"),
+    "qemu": ("qemu", ["--model", "max,-svm"], r"neither VMX .* nor SVM"),
+    "bochs-amd": ("bochs", ["--model", "athlon64_venice"], r"neither VMX .* nor SVM"),
     "bochs-no-ept": ("bochs", ["--model", "core2_penryn_t9600"], r"EPT"),
 }
 

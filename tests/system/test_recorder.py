@@ -89,6 +89,6 @@ def test_a_panic_is_read_after_the_reset(medium):
 def test_qemu_keeps_it_too(medium):
     with Machine(medium, rig="qemu", limit=200) as machine:
         machine.wait_up()
-        machine.expect(r"vm hello: not started")
+        machine.expect(r"vm hello: stopped \(exit 1\)")
         machine.send("reboot-host\r")
-        assert "vm hello: not started" in last_boot(machine)
+        assert "vm hello: stopped (exit 1)" in last_boot(machine)

@@ -40,11 +40,12 @@ struct config_sched {
 	struct config_window windows[CONFIG_MAX_WINDOWS];
 };
 
-/* `pci = SSSS:BB:DD.F[,permissive]`: a function of the machine that is passed through to the VM. */
+/* `pci = SSSS:BB:DD.F[,permissive][,ats]`: a function of the machine that is passed through to the VM. */
 struct config_pci {
 	uint16_t segment;
 	uint8_t bus, device, function; /* device 0..31, function 0..7 */
 	bool permissive; /* also if it cannot be reset, or if firmware uses memory by it */
+	bool ats;        /* it may keep translations itself, and is trusted with that */
 };
 
 struct config_host {

@@ -5,7 +5,7 @@
 #define DEVICE_MAX 31u
 #define FUNCTION_MAX 7u
 
-static const char expected[] = "an address SSSS:BB:DD.F in hexadecimal, such as 0000:03:00.0, and perhaps ,permissive";
+static const char expected[] = "an address SSSS:BB:DD.F in hexadecimal, such as 0000:03:00.0, and perhaps ,permissive or ,ats";
 
 static bool digit_value(char character, uint32_t *value)
 {
@@ -47,7 +47,7 @@ static bool take_address(struct ini_text text, size_t *position, struct config_p
 	    !take_hexadecimal(text, position, 2, DEVICE_MAX, &device) || !config_take_character(text, position, '.') ||
 	    !take_hexadecimal(text, position, 1, FUNCTION_MAX, &function))
 		return false;
-	*pci = (struct config_pci){(uint16_t)segment, (uint8_t)bus, (uint8_t)device, (uint8_t)function, false};
+	*pci = (struct config_pci){(uint16_t)segment, (uint8_t)bus, (uint8_t)device, (uint8_t)function, false, false};
 	return true;
 }
 
@@ -56,21 +56,34 @@ static bool is_same_function(const struct config_pci *a, const struct config_pci
 	return a->segment == b->segment && a->bus == b->bus && a->device == b->device && a->function == b->function;
 }
 
-static bool take_options(struct config_value *value, size_t position, struct config_pci *pci)
+enum { OPTION_PERMISSIVE, OPTION_ATS };
+
+/* The word at *@position, which ends at a comma or with the value. */
+static bool take_option(struct config_value *value, size_t *position, struct config_pci *pci)
 {
-	static const struct config_word words[] = {{"permissive", 1}};
-	struct ini_text word = {value->text.start + position, value->text.length - position};
+	static const struct config_word words[] = {{"permissive", OPTION_PERMISSIVE}, {"ats", OPTION_ATS}};
+	struct ini_text word = {value->text.start + *position, 0};
 	uint32_t found;
 
-	if (position == value->text.length)
-		return true;
-	if (!config_take_character(value->text, &position, ','))
-		return config_refuse(value, position, NULL, expected);
-	word.start++;
-	word.length--;
+	while (*position < value->text.length && value->text.start[*position] != ',') {
+		(*position)++;
+		word.length++;
+	}
 	if (!config_find_word(value, word, words, array_count(words), expected, &found))
 		return false;
-	pci->permissive = true;
+	pci->permissive |= found == OPTION_PERMISSIVE;
+	pci->ats |= found == OPTION_ATS;
+	return true;
+}
+
+static bool take_options(struct config_value *value, size_t position, struct config_pci *pci)
+{
+	while (position < value->text.length) {
+		if (!config_take_character(value->text, &position, ','))
+			return config_refuse(value, position, NULL, expected);
+		if (!take_option(value, &position, pci))
+			return false;
+	}
 	return true;
 }
 

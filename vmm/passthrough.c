@@ -70,7 +70,32 @@ static void log_receipt(const struct vm *vm, const struct passthrough_function *
 		 (unsigned long long)(scrubbed / MIB));
 }
 
-static enum status attach_function(struct vm *vm, struct passthrough_function *function)
+/* The VM's domain is the VM's memory and nothing else: firmware does without while the function is away. */
+static void tell_reserved_memory(const struct vm *vm, const struct pci_function *function)
+{
+	uint64_t length;
+	hpa_t base;
+
+	for (uint32_t i = 0; iommu_reserved_memory(function, i, &base, &length); i++)
+		log_warning("vm %s: pci " PCI_ADDRESS_FORMAT ": firmware cannot use 0x%llx..0x%llx by it (RMRR) until it is taken back",
+			    vm->config->name, PCI_ADDRESS_ARGUMENTS(function->address), (unsigned long long)base.value,
+			    (unsigned long long)(base.value + length - 1));
+}
+
+/* Only a wish: the function works without. */
+static void enable_ats(const struct vm *vm, const struct pci_function *function)
+{
+	const char *why;
+
+	if (iommu_enable_ats(function, &why) == STATUS_OK)
+		log_info("vm %s: pci " PCI_ADDRESS_FORMAT ": keeps translations itself (ATS)", vm->config->name,
+			 PCI_ADDRESS_ARGUMENTS(function->address));
+	else
+		log_warning("vm %s: pci " PCI_ADDRESS_FORMAT ": keeps no translations itself (ATS): %s", vm->config->name,
+			    PCI_ADDRESS_ARGUMENTS(function->address), why);
+}
+
+static enum status attach_function(struct vm *vm, struct passthrough_function *function, const struct config_pci *wish)
 {
 	enum status status = reset(vm, function);
 
@@ -83,6 +108,9 @@ static enum status attach_function(struct vm *vm, struct passthrough_function *f
 	}
 	function->attached = true;
 	log_receipt(vm, function, "given to it", vm->memory.size);
+	tell_reserved_memory(vm, function->function);
+	if (wish->ats)
+		enable_ats(vm, function->function);
 	return STATUS_OK;
 }
 
@@ -116,7 +144,7 @@ enum status passthrough_attach(struct vm *vm)
 	if (status == STATUS_OK)
 		status = create_domain(vm);
 	for (uint32_t i = 0; i < vm->passthrough.count && status == STATUS_OK; i++)
-		status = attach_function(vm, &vm->passthrough.functions[i]);
+		status = attach_function(vm, &vm->passthrough.functions[i], &vm->config->pci[i]);
 	if (status != STATUS_OK)
 		passthrough_detach(vm);
 	return status;
@@ -124,24 +152,36 @@ enum status passthrough_attach(struct vm *vm)
 
 /* ---- taking back ---- */
 
-static void quiesce(struct vm *vm, struct passthrough_function *function)
+static void stop(struct vm *vm, const struct passthrough_function *function)
 {
 	enum status status = pci_set_bus_master(function->function, false);
 
-	if (status == STATUS_OK)
-		status = iommu_detach(function->function);
+	if (status != STATUS_OK)
+		log_function(vm, function->function, "still a bus master", status);
+}
+
+static void quiesce(struct vm *vm, struct passthrough_function *function)
+{
+	enum status status = iommu_detach(function->function);
+
 	if (status != STATUS_OK)
 		log_function(vm, function->function, "not put into quarantine in order", status);
 	function->attached = false;
 	/* What does not come back is kept from being a bus master, and from everybody, by drivers/pci. */
-	(void)!reset(vm, function);
+	(void)reset(vm, function);
 }
 
 void passthrough_quiesce(struct vm *vm)
 {
-	for (uint32_t i = 0; i < vm->passthrough.count; i++)
-		if (vm->passthrough.functions[i].attached)
-			quiesce(vm, &vm->passthrough.functions[i]);
+	struct passthrough *passthrough = &vm->passthrough;
+
+	/* All before any: what is taken from one may be what another uses, where a bridge makes them look alike. */
+	for (uint32_t i = 0; i < passthrough->count; i++)
+		if (passthrough->functions[i].attached)
+			stop(vm, &passthrough->functions[i]);
+	for (uint32_t i = 0; i < passthrough->count; i++)
+		if (passthrough->functions[i].attached)
+			quiesce(vm, &passthrough->functions[i]);
 }
 
 static void give_back(struct vm *vm, const struct passthrough_function *function)

@@ -84,10 +84,14 @@ const struct iommu_domain *iommu_domain_of(const struct pci_function *function);
 must_check bool iommu_reserved_memory(const struct pci_function *function, uint32_t nth, hpa_t *base, uint64_t *length);
 
 /**
- * iommu_set_ats() - whether an attached function with address translation services may keep translations itself. Off after
- * each attach. STATUS_UNSUPPORTED (device, unit or platform cannot), STATUS_NOT_FOUND (not attached), STATUS_TIMEOUT.
+ * iommu_enable_ats() - an attached function keeps translations itself until it is detached (address translation services). It
+ * is trusted with that: the address of a request that it calls translated is not looked at. A function that does not drop what
+ * it keeps when it is told to is cut off.
+ * @why: out: on failure words for people (static text); not NULL.
+ * Return: STATUS_OK; STATUS_UNSUPPORTED (device, bridge, unit or platform cannot), STATUS_NOT_FOUND (not attached): nothing
+ *         changed; STATUS_TIMEOUT (the function or its unit did not answer: off).
  */
-must_check enum status iommu_set_ats(const struct pci_function *function, bool on);
+must_check enum status iommu_enable_ats(const struct pci_function *function, const char **why);
 
 /* ---- interrupts of devices: each is one entry of a remapping table, which only this function may use ---- */
 
@@ -114,11 +118,9 @@ void iommu_interrupt_free(struct iommu_interrupt *interrupt);
 /* ---- faults ---- */
 
 /**
- * iommu_set_cut_off_hook() - @hook is told when a function faulted in a storm: its bus mastering was turned off, and it
- * must not be turned on again before the function was detached. Any CPU, interrupt context, no lock held.
+ * iommu_is_cut_off() - since it was attached @function faulted in a storm, or kept translations that it was to drop: it reaches
+ * nothing, and drivers/pci lets it be bus master only after a reset.
  */
-void iommu_set_cut_off_hook(void (*hook)(const struct pci_function *function));
-/** iommu_is_cut_off() - @function faulted in a storm since it was attached. */
 bool iommu_is_cut_off(const struct pci_function *function);
 /** iommu_poll_faults() - reads and tells what the units have recorded; also done by their interrupt. Any CPU, no lock held. */
 void iommu_poll_faults(void);

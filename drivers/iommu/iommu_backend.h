@@ -6,10 +6,11 @@
 #include "lib/types.h"
 
 #define IOMMU_MAX_DOMAINS 64u
+#define IOMMU_ALL_ADDRESSES ((uint64_t)1 << 63) /* [bytes] from 0, more than any table reaches */
 
 struct iommu_attachment {
 	const struct pci_function *function;
-	bool ats;
+	bool ats; /* it keeps translations itself */
 };
 
 struct iommu_domain {
@@ -40,12 +41,16 @@ struct iommu_backend {
 	bool (*reserved_memory)(const struct pci_function *function, uint32_t nth, hpa_t *base, uint64_t *length);
 
 	enum status (*attach)(const struct iommu_domain *domain, const struct pci_function *function);
-	enum status (*block)(const struct pci_function *function);
+	/* @silent: and no fault of it is recorded any more. */
+	enum status (*block)(const struct pci_function *function, bool silent);
 	/* A source that no fault is recorded of any more. */
 	void (*silence)(uint16_t unit, uint16_t requester);
-	/* A range was taken out of @domain, or put in (@added). */
+	/* A range was taken out of @domain, or put in (@added): the units forget what they knew of it. */
 	enum status (*invalidate)(const struct iommu_domain *domain, uint64_t input, uint64_t length, bool added);
-	enum status (*set_ats)(const struct iommu_domain *domain, struct iommu_attachment *attachment, bool on);
+	/* As iommu_enable_ats(), of a function in @domain. */
+	enum status (*enable_ats)(const struct iommu_domain *domain, const struct pci_function *function, const char **why);
+	/* A function that keeps translations forgets a range, after the units have. */
+	enum status (*invalidate_device)(const struct pci_function *function, uint64_t input, uint64_t length);
 
 	enum status (*interrupt_allocate)(const struct pci_function *function, struct iommu_interrupt *interrupt);
 	/* @posted: to @descriptor; else to the CPU with @apic_id. @vector 0: blocks. */
@@ -56,6 +61,7 @@ struct iommu_backend {
 
 	/* Takes one recorded fault out; false: there is none. */
 	bool (*read_fault)(struct iommu_fault *fault);
+	void (*drop_faults)(void); /* all that are recorded */
 	void (*describe)(iommu_print print);
 	void (*audit)(const struct iommu_visitor *visitor, void *context);
 };
@@ -76,3 +82,6 @@ must_check enum status iommu_create_domain_locked(const char *name, const struct
 /** iommu_find_domain() - by its id, 1..IOMMU_MAX_DOMAINS; iommu_find_domain_of(): a VM's, by a function. NULL: there is none. */
 const struct iommu_domain *iommu_find_domain(uint16_t id);
 const struct iommu_domain *iommu_find_domain_of(const struct pci_function *function);
+/** iommu_cut_off_locked() - notes and tells that @function, of the domain @where, reaches nothing any more, and ends its bus
+ * mastering. @why: "does this or that". The back end blocks it already. */
+void iommu_cut_off_locked(const struct pci_function *function, const char *where, const char *why);

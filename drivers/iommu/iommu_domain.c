@@ -2,6 +2,7 @@
 #include "arch/x86/log.h"
 #include "drivers/iommu/iommu_backend.h"
 #include "drivers/iommu/iommu_fault.h"
+#include "drivers/pci/pci_ats.h"
 #include "drivers/pci/pci_groups.h"
 #include "lib/checked.h"
 #include "lib/string.h"
@@ -84,24 +85,30 @@ static enum status quarantine_locked(const struct pci_function *function)
 {
 	const struct iommu_domain *firmware = find_domain_of(function, true);
 
-	return firmware != NULL ? iommu_backend()->attach(firmware, function) : iommu_backend()->block(function);
+	return firmware != NULL ? iommu_backend()->attach(firmware, function) : iommu_backend()->block(function, false);
+}
+
+/* What it keeps is worth nothing, since the unit does not let it through; but it may not meet the next domain. */
+static void disable_ats(const struct pci_function *function)
+{
+	if (iommu_backend()->invalidate_device(function, 0, IOMMU_ALL_ADDRESSES) != STATUS_OK)
+		log_warning("IOMMU: " PCI_ADDRESS_FORMAT ": does not say that it forgot its translations",
+			    PCI_ADDRESS_ARGUMENTS(function->address));
+	pci_ats_set(function, false);
 }
 
 static enum status detach_locked(struct iommu_domain *domain, struct iommu_attachment *attachment)
 {
 	const struct pci_function *function = attachment->function;
-	enum status status = STATUS_OK;
+	bool ats = attachment->ats;
+	enum status status;
 
-	if (attachment->ats)
-		status = iommu_backend()->set_ats(domain, attachment, false);
 	remove_attachment(domain, attachment);
 	forget_faults(function);
-	if (status == STATUS_OK)
-		status = quarantine_locked(function);
-	else
-		(void)iommu_backend()->block(function);
-	if (status != STATUS_OK)
-		domain->lost = true;
+	status = quarantine_locked(function);
+	if (ats)
+		disable_ats(function);
+	domain->lost |= status != STATUS_OK;
 	return status;
 }
 
@@ -140,6 +147,36 @@ enum status iommu_domain_map(struct iommu_domain *domain, uint64_t input, hpa_t 
 	return status;
 }
 
+/* Whatever it keeps, it reaches nothing by it when the unit lets nothing of it through. */
+static enum status cut_off(struct iommu_domain *domain, struct iommu_attachment *attachment)
+{
+	enum status status = iommu_backend()->block(attachment->function, true);
+
+	attachment->ats = false;
+	pci_ats_set(attachment->function, false);
+	iommu_cut_off_locked(attachment->function, domain->name, "does not drop translations that it keeps");
+	return status;
+}
+
+/* After the units, which would answer a device from what they have cached. */
+static enum status invalidate_devices(struct iommu_domain *domain, uint64_t input, uint64_t length)
+{
+	enum status status = STATUS_OK;
+
+	for (uint32_t i = 0; i < domain->function_count; i++) {
+		struct iommu_attachment *attachment = &domain->functions[i];
+		enum status one;
+
+		if (!attachment->ats)
+			continue;
+		one = iommu_backend()->invalidate_device(attachment->function, input, length);
+		if (one != STATUS_OK)
+			one = cut_off(domain, attachment);
+		status = status == STATUS_OK ? one : status;
+	}
+	return status;
+}
+
 enum status iommu_domain_unmap(struct iommu_domain *domain, uint64_t input, uint64_t length)
 {
 	enum status status;
@@ -149,6 +186,8 @@ enum status iommu_domain_unmap(struct iommu_domain *domain, uint64_t input, uint
 	status = page_table_unmap_leaves(&domain->table, input, length);
 	if (status == STATUS_OK) {
 		status = iommu_backend()->invalidate(domain, input, length, false);
+		if (status == STATUS_OK)
+			status = invalidate_devices(domain, input, length);
 		domain->lost |= status != STATUS_OK;
 	}
 	iommu_unlock();
@@ -229,16 +268,20 @@ const struct iommu_domain *iommu_domain_of(const struct pci_function *function)
 	return domain;
 }
 
-enum status iommu_set_ats(const struct pci_function *function, bool on)
+enum status iommu_enable_ats(const struct pci_function *function, const char **why)
 {
+	struct iommu_attachment *attachment;
 	struct iommu_domain *domain;
 	enum status status = STATUS_NOT_FOUND;
 
+	*why = "it is in no domain";
 	iommu_lock();
 	domain = find_domain_of(function, false);
-	if (domain != NULL)
-		status = iommu_backend()->set_ats(domain, find_in_domain(domain, function), on);
+	if (domain != NULL) {
+		attachment = find_in_domain(domain, function);
+		status = iommu_backend()->enable_ats(domain, function, why);
+		attachment->ats = status == STATUS_OK;
+	}
 	iommu_unlock();
 	return status;
 }
-

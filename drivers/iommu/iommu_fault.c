@@ -71,6 +71,14 @@ bool iommu_fault_is_cut_off(uint16_t segment, uint16_t requester)
 	return source != NULL && source->cut_off;
 }
 
+void iommu_fault_cut_off(uint16_t segment, uint16_t requester)
+{
+	struct source *source = provide_source(segment, requester);
+
+	if (source != NULL)
+		source->cut_off = true;
+}
+
 void iommu_fault_forget(uint16_t segment, uint16_t requester)
 {
 	struct source *source = find_source(segment, requester);

@@ -22,10 +22,11 @@ struct iommu_fault {
  * @say: out: a line may be logged. Return: this fault makes it a storm: the source is to be cut off.
  */
 must_check bool iommu_fault_count(const struct iommu_fault *fault, bool *say);
-/** iommu_fault_tell() - logs @fault; @where: the domain's name or "quarantine". No lock held. */
+/** iommu_fault_tell() - logs @fault; @where: the domain's name or "quarantine". */
 void iommu_fault_tell(const struct iommu_fault *fault, const char *where);
-/** iommu_fault_is_cut_off() / _forget() - whether the source was cut off; it gets a new start. Under the lock. */
+/** iommu_fault_is_cut_off() / _cut_off() / _forget() - whether the source was cut off; is now; gets a new start. Under the lock. */
 bool iommu_fault_is_cut_off(uint16_t segment, uint16_t requester);
+void iommu_fault_cut_off(uint16_t segment, uint16_t requester);
 void iommu_fault_forget(uint16_t segment, uint16_t requester);
 /** iommu_fault_describe() - the last faults. No lock held. */
 void iommu_fault_describe(iommu_print print);

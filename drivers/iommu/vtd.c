@@ -1,5 +1,7 @@
 /* VT-d as a struct iommu_backend: all units of the machine together. */
+#include "arch/x86/log.h"
 #include "drivers/iommu/iommu_backend.h"
+#include "drivers/iommu/vtd_ats.h"
 #include "drivers/iommu/vtd_boot.h"
 #include "drivers/iommu/vtd_context.h"
 #include "drivers/iommu/vtd_describe.h"
@@ -37,7 +39,7 @@ static enum status attach(const struct iommu_domain *domain, const struct pci_fu
 	return unit->translating || unit->queue != NULL ? vtd_invalidate_all(unit) : STATUS_OK;
 }
 
-static enum status block(const struct pci_function *function)
+static enum status block(const struct pci_function *function, bool silent)
 {
 	struct vtd_unit *unit = vtd_unit_of(function);
 	uint16_t ids[PCI_MAX_REQUESTER_IDS];
@@ -46,7 +48,7 @@ static enum status block(const struct pci_function *function)
 	if (unit == NULL)
 		return STATUS_OK;
 	for (uint32_t i = 0; i < count; i++)
-		vtd_context_block(unit, ids[i], false);
+		vtd_context_block(unit, ids[i], silent);
 	return vtd_invalidate_all(unit);
 }
 
@@ -58,7 +60,8 @@ static void silence(uint16_t index, uint16_t requester)
 	if (vtd_context_prepare(unit, requester) != STATUS_OK)
 		return;
 	vtd_context_block(unit, requester, true);
-	(void)!vtd_invalidate_all(unit);
+	if (vtd_invalidate_all(unit) != STATUS_OK)
+		log_error("IOMMU %u: does not take notice of a device that is cut off", unit->index);
 }
 
 static bool unit_serves(const struct vtd_unit *unit, const struct iommu_domain *domain)
@@ -69,30 +72,6 @@ static bool unit_serves(const struct vtd_unit *unit, const struct iommu_domain *
 	return false;
 }
 
-static uint8_t ats_depth(const struct pci_function *function)
-{
-	uint16_t capability = pci_find_extended_capability(function, PCI_EXTENDED_ATS);
-
-	return (uint8_t)bits_get(pci_config_read(function->address, (uint16_t)(capability + PCI_ATS_CAPABILITIES), 2), 4, 0);
-}
-
-static enum status invalidate_devices(const struct iommu_domain *domain)
-{
-	enum status status = STATUS_OK;
-
-	for (uint32_t i = 0; i < domain->function_count; i++) {
-		const struct pci_function *function = domain->functions[i].function;
-		enum status one;
-
-		if (!domain->functions[i].ats)
-			continue;
-		one = vtd_invalidate_device(vtd_unit_of(function), pci_requester_id(function), ats_depth(function));
-		status = status == STATUS_OK ? one : status;
-	}
-	return status;
-}
-
-/* The unit first: it would answer a device from what it has cached. */
 static enum status invalidate(const struct iommu_domain *domain, uint64_t input, uint64_t length, bool added)
 {
 	enum status status = STATUS_OK;
@@ -109,41 +88,6 @@ static enum status invalidate(const struct iommu_domain *domain, uint64_t input,
 			one = vtd_invalidate_range(unit, domain->id, input, length);
 		status = status == STATUS_OK ? one : status;
 	}
-	if (!added && status == STATUS_OK)
-		status = invalidate_devices(domain);
-	return status;
-}
-
-static void write_ats(const struct pci_function *function, bool on)
-{
-	uint16_t capability = pci_find_extended_capability(function, PCI_EXTENDED_ATS);
-	uint16_t control = (uint16_t)(capability + PCI_ATS_CONTROL);
-
-	pci_config_update(function->address, control, 2, on ? 0 : (uint32_t)PCI_ATS_ENABLE, on ? (uint32_t)PCI_ATS_ENABLE : 0);
-}
-
-/* The device asks only while the unit answers. */
-static enum status set_ats(const struct iommu_domain *domain, struct iommu_attachment *attachment, bool on)
-{
-	const struct pci_function *function = attachment->function;
-	struct vtd_unit *unit = vtd_unit_of(function);
-	uint16_t requester = pci_requester_id(function);
-	enum status status = STATUS_OK;
-
-	if (attachment->ats == on)
-		return STATUS_OK;
-	if (on && (!unit->capabilities.device_tlb || unit->queue == NULL || !vtd_allows_ats(function) ||
-		   pci_find_extended_capability(function, PCI_EXTENDED_ATS) == 0))
-		return STATUS_UNSUPPORTED;
-	if (!on)
-		write_ats(function, false);
-	vtd_context_set(unit, requester, &domain->table, domain->id, on);
-	status = vtd_invalidate_all(unit);
-	if (status == STATUS_OK && !on)
-		status = vtd_invalidate_device(unit, requester, ats_depth(function));
-	if (status == STATUS_OK && on)
-		write_ats(function, true);
-	attachment->ats = on && status == STATUS_OK;
 	return status;
 }
 
@@ -195,6 +139,12 @@ static bool read_fault(struct iommu_fault *fault)
 	return false;
 }
 
+static void drop_faults(void)
+{
+	for (uint32_t i = 0; i < vtd_unit_count(); i++)
+		vtd_fault_drop(vtd_unit_get(i));
+}
+
 struct iommu_backend vtd_backend = {
 	.name = "VT-d",
 	.probe = vtd_probe,
@@ -205,12 +155,14 @@ struct iommu_backend vtd_backend = {
 	.block = block,
 	.silence = silence,
 	.invalidate = invalidate,
-	.set_ats = set_ats,
+	.enable_ats = vtd_ats_enable,
+	.invalidate_device = vtd_ats_invalidate,
 	.interrupt_allocate = interrupt_allocate,
 	.interrupt_write = interrupt_write,
 	.interrupt_free = interrupt_free,
 	.posts_interrupts = posts_interrupts,
 	.read_fault = read_fault,
+	.drop_faults = drop_faults,
 	.describe = vtd_describe,
 	.audit = vtd_audit,
 };

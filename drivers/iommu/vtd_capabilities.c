@@ -23,6 +23,7 @@ static const struct { uint8_t bit; bool extended; size_t flag; } flags[] = {
 	{3, true, FLAG(interrupt_remapping)},
 	{4, true, FLAG(extended_interrupts)},
 	{7, true, FLAG(snoop_control)},
+	{41, true, FLAG(device_throttle)},
 };
 
 static bool *flag_at(struct vtd_capabilities *capabilities, size_t offset)

@@ -16,7 +16,7 @@ struct vtd_capabilities {
 	uint32_t page_mask_limit;  /* an invalidation of pages covers up to 2^this of them */
 	bool page_2m, page_1g, coherent, snoop_control, caching_mode, write_buffer_flush, page_selective;
 	bool drain_reads, drain_writes, protected_low, protected_high;
-	bool queued_invalidation, device_tlb, interrupt_remapping, extended_interrupts, posted_interrupts;
+	bool queued_invalidation, device_tlb, device_throttle, interrupt_remapping, extended_interrupts, posted_interrupts;
 	uint64_t register_bytes;   /* that must be mapped to reach all of the above */
 };
 

@@ -101,6 +101,15 @@ bool vtd_fault_read(struct vtd_unit *unit, struct iommu_fault *fault)
 	return found;
 }
 
+void vtd_fault_drop(struct vtd_unit *unit)
+{
+	/* Twice: what comes meanwhile would be told by nobody. */
+	for (uint32_t i = 0; i < 2 * unit->capabilities.fault_records; i++)
+		clear_record(unit, i % unit->capabilities.fault_records);
+	vtd_write32(unit, VTD_FAULT_STATUS, (uint32_t)VTD_FAULT_OVERFLOW);
+	unit->overflows++;
+}
+
 void vtd_fault_start(struct vtd_unit *unit, uint8_t vector, uint32_t apic_id)
 {
 	for (uint32_t i = 0; i < unit->capabilities.fault_records; i++)

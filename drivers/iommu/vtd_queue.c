@@ -16,13 +16,16 @@ static struct log_limit limit; /* a device can cause timeouts */
 
 /* ---- the queue ---- */
 
+/* A queue of firmware's should be empty before it is turned off; one that stands still is turned off all the same. */
 static enum status queue_stop(struct vtd_unit *unit)
 {
-	/* A queue of firmware's: it must be empty before it may be turned off. */
-	uint64_t tail = vtd_read64(unit, VTD_QUEUE_TAIL);
-	enum status status = vtd_wait64(unit, VTD_QUEUE_HEAD, ~0ull, tail);
+	uint64_t tail;
 
-	return status == STATUS_OK ? vtd_command(unit, VTD_QUEUED_INVALIDATION, false) : status;
+	vtd_write32(unit, VTD_FAULT_STATUS, (uint32_t)VTD_QUEUE_ERRORS);
+	tail = vtd_read64(unit, VTD_QUEUE_TAIL);
+	if (vtd_wait64(unit, VTD_QUEUE_HEAD, ~0ull, tail) != STATUS_OK)
+		log_warning("IOMMU %u: firmware left invalidations in its queue that do not end", unit->index);
+	return vtd_command(unit, VTD_QUEUED_INVALIDATION, false);
 }
 
 enum status vtd_queue_start(struct vtd_unit *unit)
@@ -69,7 +72,10 @@ static void queue_skip_bad(struct vtd_unit *unit)
 	vtd_publish(unit, entry, ENTRY_SIZE);
 }
 
-/* Clears errors so that the queue goes on; what it lost is lost. */
+/*
+ * Clears errors so that the queue goes on. A device that answers what nobody asked it (completion error) costs nothing. One that
+ * does not answer costs all that waited, whoever asked for it: STATUS_BUSY.
+ */
 static enum status queue_check_errors(struct vtd_unit *unit)
 {
 	uint32_t errors = vtd_read32(unit, VTD_FAULT_STATUS) & VTD_QUEUE_ERRORS;
@@ -80,9 +86,9 @@ static enum status queue_check_errors(struct vtd_unit *unit)
 	if (errors & VTD_QUEUE_ERROR)
 		queue_skip_bad(unit);
 	vtd_write32(unit, VTD_FAULT_STATUS, errors);
-	if (errors & VTD_TIMEOUT_ERROR)
-		return STATUS_TIMEOUT;
-	return STATUS_IO;
+	if (errors & VTD_QUEUE_ERROR)
+		return STATUS_IO;
+	return errors & VTD_TIMEOUT_ERROR ? STATUS_BUSY : STATUS_OK;
 }
 
 static enum status queue_wait(struct vtd_unit *unit)
@@ -113,10 +119,8 @@ static uint32_t queue_room(const struct vtd_unit *unit)
 }
 
 /* After timeouts entries may be left; the unit may not be overtaken by its own tail. */
-static enum status submit(struct vtd_unit *unit, const struct descriptor *descriptors, unsigned count)
+static enum status submit_once(struct vtd_unit *unit, const struct descriptor *descriptors, unsigned count)
 {
-	enum status status;
-
 	if (queue_room(unit) <= count) {
 		unit->timeouts++;
 		return STATUS_TIMEOUT;
@@ -129,7 +133,18 @@ static enum status submit(struct vtd_unit *unit, const struct descriptor *descri
 			(uint64_t)unit->queue_sequence << VTD_DESCRIPTOR_STATUS_SHIFT,
 		physmap_address((const void *)(uintptr_t)unit->queue_status).value});
 	vtd_write64(unit, VTD_QUEUE_TAIL, (uint64_t)unit->queue_tail * ENTRY_SIZE);
-	status = queue_wait(unit);
+	return queue_wait(unit);
+}
+
+/* Again when it was lost because some device did not answer, an earlier one perhaps; when that repeats, it is this one. */
+static enum status submit(struct vtd_unit *unit, const struct descriptor *descriptors, unsigned count)
+{
+	enum status status = submit_once(unit, descriptors, count);
+
+	if (status == STATUS_BUSY)
+		status = submit_once(unit, descriptors, count);
+	if (status == STATUS_BUSY)
+		status = STATUS_TIMEOUT;
 	if (status != STATUS_OK && log_limit_pass(&limit))
 		log_error("IOMMU %u: an invalidation did not end: %s", unit->index, status_name(status));
 	return status;
@@ -226,9 +241,20 @@ enum status vtd_invalidate_interrupts(struct vtd_unit *unit)
 	return queue_one(unit, VTD_DESCRIPTOR_INTERRUPT, 0);
 }
 
-enum status vtd_invalidate_device(struct vtd_unit *unit, uint16_t requester, uint8_t depth)
+/* The lowest clear bit of the address from bit 12 on tells the size, where bit 0 says that it is more than one page. */
+static uint64_t device_range(uint64_t input, unsigned mask)
 {
-	/* With bit 0 set, the ones below the first zero of the address tell the size: all of them, everything. */
-	return queue_one(unit, VTD_DESCRIPTOR_DEVICE | (uint64_t)(depth % 32) << VTD_DESCRIPTOR_DEPTH_SHIFT |
-			       (uint64_t)requester << VTD_DESCRIPTOR_REQUESTER_SHIFT, BITS(62, 12) | 1);
+	return mask == 0 ? input : align_down(input, PAGE_SIZE << mask) | (BIT(mask - 1) - 1) << PAGE_SHIFT | 1;
+}
+
+enum status vtd_invalidate_device(struct vtd_unit *unit, const struct vtd_device *device, uint64_t input, uint64_t length)
+{
+	uint64_t low = VTD_DESCRIPTOR_DEVICE | (uint64_t)(device->depth % 32) << VTD_DESCRIPTOR_DEPTH_SHIFT |
+		       (uint64_t)device->requester << VTD_DESCRIPTOR_REQUESTER_SHIFT;
+
+	/* So that the unit counts what waits in a queue, not what waits for each function that shares it. */
+	if (unit->capabilities.device_throttle)
+		low |= bits_get(device->physical, 3, 0) << VTD_DESCRIPTOR_PHYSICAL_SHIFT |
+		       bits_get(device->physical, 15, 4) << VTD_DESCRIPTOR_PHYSICAL_HIGH_SHIFT;
+	return queue_one(unit, low, device_range(input, covering_mask(input, length)));
 }

@@ -23,5 +23,13 @@ must_check enum status vtd_invalidate_range(struct vtd_unit *unit, uint16_t doma
 /** vtd_invalidate_interrupt() / _interrupts() - one interrupt entry, all. Only with a queue. */
 must_check enum status vtd_invalidate_interrupt(struct vtd_unit *unit, uint16_t index);
 must_check enum status vtd_invalidate_interrupts(struct vtd_unit *unit);
-/** vtd_invalidate_device() - all that the device keeps itself. @depth: of its queue, 0..31 (0: 32). Only with a queue. */
-must_check enum status vtd_invalidate_device(struct vtd_unit *unit, uint16_t requester, uint8_t depth);
+
+struct vtd_device {
+	uint16_t requester;
+	uint16_t physical; /* the function whose queue it is: its own, or that of which it is a virtual function */
+	unsigned depth;    /* of that queue, 1..32 */
+};
+/** vtd_invalidate_device() - what the device keeps itself of a range, or of more. Only with a queue. STATUS_TIMEOUT: the device
+ * may be at fault as well as the unit. */
+must_check enum status vtd_invalidate_device(struct vtd_unit *unit, const struct vtd_device *device, uint64_t input,
+					     uint64_t length);

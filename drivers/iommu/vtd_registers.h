@@ -92,6 +92,8 @@ enum {
 #define VTD_DESCRIPTOR_DOMAIN_SHIFT 16
 #define VTD_DESCRIPTOR_DEPTH_SHIFT 16   /* of a device's queue */
 #define VTD_DESCRIPTOR_REQUESTER_SHIFT 32
+#define VTD_DESCRIPTOR_PHYSICAL_SHIFT 12      /* of a device: bits 3:0 of the function whose queue it is */
+#define VTD_DESCRIPTOR_PHYSICAL_HIGH_SHIFT 52 /* and bits 15:4 */
 #define VTD_DESCRIPTOR_INDEX BIT(4)     /* of an interrupt entry: one of them; else all */
 #define VTD_DESCRIPTOR_INDEX_SHIFT 32
 #define VTD_DESCRIPTOR_STATUS_WRITE BIT(5)

@@ -171,6 +171,8 @@ bool vtd_allows_ats(const struct pci_function *function)
 {
 	const struct acpi_dmar *dmar = &acpi_get()->dmar;
 
+	if (function->parent == NULL)
+		return true;
 	for (uint32_t i = 0; i < dmar->atsr_count; i++) {
 		const struct acpi_atsr *atsr = &dmar->atsrs[i];
 

@@ -22,7 +22,7 @@ struct vtd_unit *vtd_unit_of(const struct pci_function *function);
 struct vtd_unit *vtd_unit_of_io_apic(uint32_t id, uint16_t *requester);
 /** vtd_reserved_memory() - see iommu_reserved_memory(). Ranges that overlap RAM which the hypervisor uses are left out. */
 must_check bool vtd_reserved_memory(const struct pci_function *function, uint32_t nth, hpa_t *base, uint64_t *length);
-/** vtd_allows_ats() - an ATSR structure covers @function's root port. */
+/** vtd_allows_ats() - an ATSR structure covers @function's root port, or it has none, being in the root complex itself. */
 bool vtd_allows_ats(const struct pci_function *function);
 /** vtd_units_fail() - *@why = "unit at ADDRESS: REASON"; text that stays. */
 void vtd_units_fail(const struct acpi_drhd *drhd, const char *reason, const char **why);

@@ -76,6 +76,7 @@ struct pci_function {
 	char owner_name[PCI_OWNER_NAME_SIZE]; /* of the VM; "" for the others */
 	bool cut_off;           /* may not be bus master until it was reset */
 	bool dead;              /* did not come back from a reset */
+	bool ats;               /* keeps translations itself */
 };
 
 /**

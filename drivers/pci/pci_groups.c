@@ -1,5 +1,6 @@
 #include "drivers/pci/pci_groups.h"
 
+#include "drivers/pci/pci_ats.h"
 #include "drivers/pci/pci_internal.h"
 
 /*
@@ -34,13 +35,18 @@ static void join_all_behind(const struct pci_function *bridge)
 			join(bridge, pci_get(i));
 }
 
+/* What is forbidden by name or claims to be translated would go straight to its neighbours all the same. */
 static void switch_acs_on(const struct pci_function *function)
 {
 	uint16_t acs = pci_find_extended_capability(function, PCI_EXTENDED_ACS);
+	uint64_t wanted = pci_is_bridge(function) ? PORT_ACS : FUNCTION_ACS;
 
-	if (acs != 0)
-		pci_update(function, acs + PCI_ACS_CONTROL, 2, 0,
-			   pci_read(function, acs + PCI_ACS_CAPABILITIES, 2) & (pci_is_bridge(function) ? PORT_ACS : FUNCTION_ACS));
+	if (acs == 0)
+		return;
+	pci_update(function, acs + PCI_ACS_CONTROL, 2, PCI_ACS_EGRESS_CONTROL | PCI_ACS_DIRECT_TRANSLATED,
+		   pci_read(function, acs + PCI_ACS_CAPABILITIES, 2) & wanted);
+	if (pci_is_bridge(function))
+		pci_ats_update_port(function);
 }
 
 /* A function that leaves a kind of @needed out of its ACS capability never routes in the way that this kind would stop. */

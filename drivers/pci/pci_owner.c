@@ -2,6 +2,7 @@
 
 #include "arch/x86/spinlock.h"
 #include "drivers/framebuffer/framebuffer.h"
+#include "drivers/pci/pci_ats.h"
 #include "drivers/pci/pci_internal.h"
 #include "drivers/serial/uart16550.h"
 #include "lib/checked.h"
@@ -60,11 +61,24 @@ static void clear_enable(const struct pci_function *function, uint8_t id, unsign
 		pci_update(function, offset + control, 2, enable, 0);
 }
 
+static void clear_extended_enable(const struct pci_function *function, uint16_t id, unsigned control, uint64_t enable)
+{
+	unsigned offset = pci_find_extended_capability(function, id);
+
+	if (offset != 0)
+		pci_update(function, offset + control, 2, enable, 0);
+}
+
+/* One function must show one source: phantom functions would be others, which nothing is known of. */
 void pci_quarantine(const struct pci_function *function)
 {
 	pci_update(function, PCI_COMMAND, 2, PCI_COMMAND_BUS_MASTER, PCI_COMMAND_INTERRUPT_DISABLE);
 	clear_enable(function, PCI_CAPABILITY_MSI, PCI_MSI_CONTROL, PCI_MSI_ENABLE);
 	clear_enable(function, PCI_CAPABILITY_MSIX, PCI_MSIX_CONTROL, PCI_MSIX_ENABLE);
+	clear_enable(function, PCI_CAPABILITY_EXPRESS, PCI_EXPRESS_DEVICE_CONTROL, PCI_EXPRESS_PHANTOM_FUNCTIONS);
+	clear_extended_enable(function, PCI_EXTENDED_PAGE_REQUESTS, PCI_PAGE_REQUESTS_CONTROL, PCI_PAGE_REQUESTS_ENABLE);
+	pci_ats_set(function, false);
+	clear_extended_enable(function, PCI_EXTENDED_PASID, PCI_PASID_CONTROL, PCI_PASID_ENABLE);
 }
 
 void pci_owner_init(void)

@@ -73,6 +73,7 @@ enum {
 #define PCI_EXPRESS_DEVICE_CAPABILITIES_2 36u
 #define PCI_EXPRESS_DEVICE_CONTROL_2 40u
 #define PCI_EXPRESS_CAN_FLR BIT(28)      /* device capabilities */
+#define PCI_EXPRESS_PHANTOM_FUNCTIONS BIT(9) /* device control: requests show unused function numbers as well */
 #define PCI_EXPRESS_START_FLR BIT(15)    /* device control */
 #define PCI_EXPRESS_PENDING BIT(5)       /* device status: requests that are not answered yet */
 #define PCI_EXPRESS_ARI_FORWARDING BIT(5) /* device capabilities 2 and control 2 */
@@ -90,6 +91,7 @@ enum {
 #define PCI_EXTENDED_ARI 0x000eu
 #define PCI_EXTENDED_ATS 0x000fu
 #define PCI_EXTENDED_SRIOV 0x0010u
+#define PCI_EXTENDED_PAGE_REQUESTS 0x0013u
 #define PCI_EXTENDED_RESIZABLE_BAR 0x0015u
 #define PCI_EXTENDED_LATENCY 0x0018u
 #define PCI_EXTENDED_PASID 0x001bu
@@ -97,13 +99,21 @@ enum {
 #define PCI_ACS_CAPABILITIES 4u
 #define PCI_ACS_CONTROL 6u
 #define PCI_ACS_SOURCE_VALIDATION BIT(0)
+#define PCI_ACS_TRANSLATION_BLOCKING BIT(1)
 #define PCI_ACS_REQUEST_REDIRECT BIT(2)
 #define PCI_ACS_COMPLETION_REDIRECT BIT(3)
 #define PCI_ACS_UPSTREAM_FORWARDING BIT(4)
+#define PCI_ACS_EGRESS_CONTROL BIT(5)
+#define PCI_ACS_DIRECT_TRANSLATED BIT(6)
 
 #define PCI_ATS_CAPABILITIES 4u          /* [4:0]: depth of the invalidation queue; 0: 32 */
 #define PCI_ATS_CONTROL 6u
 #define PCI_ATS_ENABLE BIT(15)
+
+#define PCI_PAGE_REQUESTS_CONTROL 4u
+#define PCI_PAGE_REQUESTS_ENABLE BIT(0)
+#define PCI_PASID_CONTROL 6u
+#define PCI_PASID_ENABLE BIT(0)
 
 #define PCI_SRIOV_CONTROL 8u
 #define PCI_SRIOV_TOTAL_VFS 14u

@@ -42,7 +42,7 @@ static struct pci_function functions[FUNCTIONS];
 static uint8_t spaces[FUNCTIONS][256];
 static unsigned resets[FUNCTIONS], releases[FUNCTIONS];
 static enum pci_reset_way reset_way;
-static enum status reset_status, claim_status, attach_status, domain_map_status, domain_unmap_status;
+static enum status reset_status, claim_status, attach_status, domain_map_status, domain_unmap_status, ats_status;
 static bool bus_master_denied, rmrr;
 static const struct pci_function *group_member;
 static const char *iommu_missing, *remapping_missing;
@@ -234,6 +234,14 @@ enum status iommu_attach(struct iommu_domain *to, const struct pci_function *fun
 	return STATUS_OK;
 }
 
+enum status iommu_enable_ats(const struct pci_function *function, const char **why)
+{
+	assert_ptr_equal(attached[index_of(function)], function);
+	note("ats", index_of(function));
+	*why = "its unit is old";
+	return ats_status;
+}
+
 enum status iommu_detach(const struct pci_function *function)
 {
 	attached[index_of(function)] = NULL;
@@ -364,15 +372,15 @@ static inline int fixture_passthrough_start(void **state)
 	for (unsigned i = 0; i < array_count(ioapic_inputs); i++)
 		ioapic_inputs[i].masked = true;
 	reset_way = PCI_RESET_FLR;
-	reset_status = claim_status = attach_status = domain_map_status = domain_unmap_status = entry_status = STATUS_OK;
+	reset_status = claim_status = attach_status = domain_map_status = domain_unmap_status = ats_status = entry_status = STATUS_OK;
 	bus_master_denied = rmrr = false;
 	group_member = NULL;
 	iommu_missing = remapping_missing = NULL;
 	entries_used = 0;
 	domain.used = false;
 	fixture_config.pci_count = 2;
-	fixture_config.pci[0] = (struct config_pci){0, 3, 0, 0, false};
-	fixture_config.pci[1] = (struct config_pci){0, 3, 1, 0, false};
+	fixture_config.pci[0] = (struct config_pci){.bus = 3, .device = 0};
+	fixture_config.pci[1] = (struct config_pci){.bus = 3, .device = 1};
 	return 0;
 }
 

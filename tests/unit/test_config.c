@@ -267,6 +267,9 @@ static void test_passed_through_functions(void **state)
 	assert_int_equal(config.vms[0].pci_count, 2);
 	assert_true(pci[0].segment == 0 && pci[0].bus == 3 && pci[0].device == 0 && pci[0].function == 0 && !pci[0].permissive);
 	assert_true(pci[1].segment == 0xffff && pci[1].bus == 0xfe && pci[1].device == 31 && pci[1].function == 7 && pci[1].permissive);
+	assert_true(!pci[0].ats && !pci[1].ats);
+	expect_good(VM_LINES "pci = 0000:03:00.0,ats\npci = 0000:03:00.1,ats,permissive\n");
+	assert_true(pci[0].ats && !pci[0].permissive && pci[1].ats && pci[1].permissive);
 	expect_fault(VM_LINES "pci = 0000:03:00.0\npci = 0000:03:00.0,permissive\n", "5:", "this VM has that function already");
 	expect_fault(nine, "12:", "at most 8 for each VM");
 	assert_int_equal(config.vms[0].pci_count, 8);

@@ -267,37 +267,6 @@ static void firmware_keeps_its_memory_and_no_more(void **state)
 	assert_reaches(fixture_requester(0, 3), 2 * GIB, 2 * GIB);
 }
 
-static void device_caches_are_dropped_where_ats_is_on(void **state)
-{
-	struct fake_pci *model;
-
-	(void)state;
-	model = fake_pci_find((struct pci_address){0, 1, 0, 0});
-	fake_pci_add_extended(model, 0x100, PCI_EXTENDED_ATS);
-	fake_pci_allow(model, 0x106, 2, 0x801f);
-	fixture_add_io_apic(fixture_add_unit(true));
-	fixture_acpi.dmar.atsr_count = 1;
-	fixture_add_scope(&fixture_acpi.dmar.atsrs[0].scopes, ACPI_SCOPE_BRIDGE, 0, 0x1c, 0);
-	assert_int_equal(fixture_start(), STATUS_OK);
-	make_domain();
-	map(MAPPED, TARGET, PAGE_SIZE, PAGE_READ | PAGE_WRITE);
-	assert_int_equal(iommu_set_ats(fixture_find(1, 0), true), STATUS_NOT_FOUND);
-	assert_int_equal(iommu_attach(domain, fixture_find(1, 0)), STATUS_OK);
-	assert_int_equal(iommu_attach(domain, fixture_find(0, 2)), STATUS_OK);
-	assert_int_equal(iommu_set_ats(fixture_find(0, 2), true), STATUS_UNSUPPORTED);
-	assert_int_equal(iommu_set_ats(fixture_find(1, 0), true), STATUS_OK);
-	assert_int_equal(fake_pci_get(model, 0x106, 2), 0x8000);
-	assert_int_equal(models[0].device_invalidations, 0);
-	assert_int_equal(iommu_domain_unmap(domain, MAPPED, PAGE_SIZE), STATUS_OK);
-	assert_int_equal(models[0].device_invalidations, 1);
-	models[0].device_timeout = true;
-	assert_int_equal(iommu_domain_unmap(domain, MAPPED, PAGE_SIZE), STATUS_TIMEOUT);
-	models[0].device_timeout = false;
-	assert_int_equal(iommu_detach(fixture_find(1, 0)), STATUS_OK);
-	assert_int_equal(fake_pci_get(model, 0x106, 2), 0);
-	assert_int_equal(models[0].device_invalidations, 3);
-}
-
 static unsigned audited_contexts, audited_domains, audited_pages;
 
 static void audit_context(void *context, uint16_t segment, uint16_t requester, hpa_t table, const struct iommu_domain *found)
@@ -360,7 +329,6 @@ int main(void)
 		TEST(errors_of_the_queue_do_not_stop_it),
 		TEST(the_queue_wraps),
 		TEST(firmware_keeps_its_memory_and_no_more),
-		TEST(device_caches_are_dropped_where_ats_is_on),
 		TEST(audits_see_what_stands_in_memory),
 	};
 

@@ -74,11 +74,27 @@ static void test_permissive(void **state)
 	fixture_config.pci[0].permissive = fixture_config.pci[1].permissive = true;
 	assert_int_equal(vm_create(&fixture_config, &fixture_vm), STATUS_OK);
 	assert_true(fixture_logged("given to it: not reset"));
+	assert_true(fixture_logged("firmware cannot use 0xdead000..0xdeadfff by it (RMRR) until it is taken back"));
 	/* But never this. */
 	fixture_destroy_vm();
 	events[0] = '\0';
 	iommu_missing = "gone";
 	expect_refused("nothing would confine its DMA");
+}
+
+/* A wish: without it the VM runs as well. */
+static void test_ats(void **state)
+{
+	(void)state;
+	fixture_config.pci[1].ats = true;
+	assert_int_equal(vm_create(&fixture_config, &fixture_vm), STATUS_OK);
+	assert_non_null(strstr(events, "reset0 attach0 reset1 attach1 ats1 "));
+	assert_true(fixture_logged("pci 0000:03:01.0: keeps translations itself (ATS)"));
+	fixture_destroy_vm();
+	fixture_log_clear();
+	ats_status = STATUS_UNSUPPORTED;
+	assert_int_equal(vm_create(&fixture_config, &fixture_vm), STATUS_OK);
+	assert_true(fixture_logged("pci 0000:03:01.0: keeps no translations itself (ATS): its unit is old"));
 }
 
 /* What cannot be kept apart is fit for one VM that has all of it. */
@@ -101,9 +117,9 @@ static void test_order(void **state)
 		    fixture_logged("given to it: reset by FLR, 4 MiB scrubbed"));
 	events[0] = '\0';
 	passthrough_quiesce(fixture_vm);
-	assert_string_equal(events, "slave0 detach0 reset0 slave1 detach1 reset1 ");
+	assert_string_equal(events, "slave0 slave1 detach0 reset0 detach1 reset1 ");
 	passthrough_quiesce(fixture_vm);
-	assert_string_equal(events, "slave0 detach0 reset0 slave1 detach1 reset1 ");
+	assert_string_equal(events, "slave0 slave1 detach0 reset0 detach1 reset1 ");
 	assert_int_equal(functions[0].owner, PCI_OWNER_VM);
 	events[0] = '\0';
 	fixture_destroy_vm();
@@ -303,7 +319,7 @@ static void test_shared_line(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITHOUT_VM(test_refusals), WITHOUT_VM(test_permissive), WITHOUT_VM(test_whole_group), WITHOUT_VM(test_order),
+		WITHOUT_VM(test_refusals), WITHOUT_VM(test_permissive), WITHOUT_VM(test_ats), WITHOUT_VM(test_whole_group), WITHOUT_VM(test_order),
 		WITHOUT_VM(test_creation_fails_as_a_whole),
 		WITH_VM(test_domain_is_the_guests_ram), WITH_VM(test_both_or_neither), WITH_VM(test_vectors), WITH_VM(test_busy_lock),
 		WITH_VM(test_shared_line),

@@ -93,8 +93,20 @@ static void root_ports(void **state)
 	assert_int_not_equal(group(1, 0, 0), group(0, 1, 0));
 	assert_int_equal(group(2, 0, 0), group(0, 2, 0));
 	assert_int_not_equal(group(2, 0, 0), group(1, 0, 0));
-	/* Source validation, both redirections, upstream forwarding; not translation blocking. */
-	assert_int_equal(fake_pci_get(with, ACS_AT + PCI_ACS_CONTROL, 2), 0x1d);
+	/* Source validation, translation blocking, both redirections, upstream forwarding. */
+	assert_int_equal(fake_pci_get(with, ACS_AT + PCI_ACS_CONTROL, 2), 0x1f);
+}
+
+/* Firmware may have let some requests go straight to neighbours: by name, or because they say that they are translated. */
+static void ways_past_redirection_are_closed(void **state)
+{
+	struct fake_pci *bridge = port(0, 1, PCI_EXPRESS_ROOT_PORT, 1, 1, 0x7f);
+
+	(void)state;
+	fake_pci_set(bridge, ACS_AT + PCI_ACS_CONTROL, 2, 0x60);
+	endpoint(1, 0, 0);
+	assert_int_equal(pci_scan(), STATUS_OK);
+	assert_int_equal(fake_pci_get(bridge, ACS_AT + PCI_ACS_CONTROL, 2), 0x1f);
 }
 
 static void a_port_whose_acs_does_not_stay_on(void **state)
@@ -184,6 +196,7 @@ int main(void)
 		cmocka_unit_test_setup(single_functions_are_apart, set_up),
 		cmocka_unit_test_setup(functions_of_one_device, set_up),
 		cmocka_unit_test_setup(root_ports, set_up),
+		cmocka_unit_test_setup(ways_past_redirection_are_closed, set_up),
 		cmocka_unit_test_setup(a_port_whose_acs_does_not_stay_on, set_up),
 		cmocka_unit_test_setup(switches, set_up),
 		cmocka_unit_test_setup(a_switch_with_a_port_without_acs, set_up),

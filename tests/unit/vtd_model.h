@@ -31,6 +31,8 @@
 
 struct model_context { bool valid; uint16_t requester; uint64_t low, high; };
 struct model_translation { bool valid; uint16_t domain; uint64_t page, entry; unsigned level; };
+/* What a device keeps: [page, page + size) of its addresses. */
+struct model_kept { bool valid; uint16_t requester; uint64_t page, size; };
 struct model_interrupt { bool valid; uint16_t index; uint64_t low, high; };
 
 struct vtd_model {
@@ -43,14 +45,19 @@ struct vtd_model {
 	struct model_context contexts[MODEL_CACHE];
 	struct model_translation translations[MODEL_CACHE];
 	struct model_interrupt interrupts[MODEL_CACHE];
+	struct model_kept kept[MODEL_CACHE];
 	/* What it does wrong. */
 	bool absent;             /* all ones */
 	uint32_t deaf_to;        /* bits of the global command that it does not carry out */
 	bool stuck;              /* neither queue nor invalidation registers get on */
 	unsigned refuse_descriptor; /* of this type: invalidation queue error; 0: none */
 	bool device_timeout;     /* device-TLB invalidations are not answered */
+	bool late_timeout;       /* an earlier one was not: it is told when something else waits */
+	unsigned flood;          /* so many faults come, each when one was taken out */
+	bool completion_error;   /* a device answers what it was not asked, once */
 	/* What was seen. */
 	unsigned events, device_invalidations, queue_runs, translation_off, global_invalidations, page_invalidations;
+	uint64_t last_device_invalidation; /* low half */
 };
 
 static struct vtd_model models[MODEL_UNITS];
@@ -210,6 +217,80 @@ static inline uint8_t model_dma(unsigned unit, uint16_t requester, uint64_t addr
 	return reason;
 }
 
+/* ---- devices that keep translations ---- */
+
+#define MODEL_MAY_NOT_TRANSLATE 0x0du
+
+static inline bool model_serves(struct vtd_model *model, uint16_t requester, struct model_context *context, uint8_t *reason)
+{
+	if (!model_find_context(model, requester, context, reason))
+		return false;
+	*reason = MODEL_MAY_NOT_TRANSLATE;
+	return (context->low >> 2 & 3) == 1;
+}
+
+/* @requester asks for the translation of @address, and keeps it: MODEL_OK, or the reason of the fault. */
+static inline uint8_t model_ask(unsigned unit, uint16_t requester, uint64_t address)
+{
+	struct vtd_model *model = &models[unit];
+	struct model_context context = {0};
+	struct model_translation found;
+	uint8_t reason = 0;
+
+	if (!model_serves(model, requester, &context, &reason))
+		return reason;
+	if (!model_translate(model, &context, address, &found))
+		return 5;
+	for (unsigned i = 0; i < MODEL_CACHE; i++)
+		if (!model->kept[i].valid) {
+			model->kept[i] = (struct model_kept){true, requester, found.page, 1ull << (12 + 9 * (found.level - 1))};
+			break;
+		}
+	return MODEL_OK;
+}
+
+static inline bool model_keeps(unsigned unit, uint16_t requester, uint64_t address)
+{
+	for (unsigned i = 0; i < MODEL_CACHE; i++) {
+		const struct model_kept *kept = &models[unit].kept[i];
+
+		if (kept->valid && kept->requester == requester && address - kept->page < kept->size)
+			return true;
+	}
+	return false;
+}
+
+/* A request whose address is said to be translated: MODEL_OK (it goes anywhere), or the reason of the fault. */
+static inline uint8_t model_translated(unsigned unit, uint16_t requester)
+{
+	struct model_context context = {0};
+	uint8_t reason = 0;
+
+	return model_serves(&models[unit], requester, &context, &reason) ? MODEL_OK : reason;
+}
+
+static void model_drop_kept(struct vtd_model *model, uint64_t low, uint64_t high)
+{
+	uint64_t size = 4096;
+
+	model->device_invalidations++;
+	model->last_device_invalidation = low;
+	if (model->device_timeout) {
+		model->fault_status |= VTD_TIMEOUT_ERROR;
+		return;
+	}
+	/* The lowest clear bit, doubled. */
+	if (high & 1)
+		size = (((high | 0xfff) + 1) & ~(high | 0xfff)) << 1;
+	for (unsigned i = 0; i < MODEL_CACHE; i++) {
+		struct model_kept *kept = &model->kept[i];
+		uint64_t start = align_down(high, size);
+
+		if (kept->requester == (uint16_t)(low >> 32) && kept->page < start + size && start < kept->page + kept->size)
+			kept->valid = false;
+	}
+}
+
 /* ---- interrupts ---- */
 
 /* A write of @address by @requester: MODEL_OK and the entry, or the reason of the fault. */
@@ -284,9 +365,7 @@ static bool model_execute(struct vtd_model *model, uint64_t low, uint64_t high)
 		model_drop_translations(model, granularity, (uint16_t)(low >> 16), high);
 		return granularity != 0;
 	case VTD_DESCRIPTOR_DEVICE:
-		model->device_invalidations++;
-		if (model->device_timeout)
-			model->fault_status |= VTD_TIMEOUT_ERROR;
+		model_drop_kept(model, low, high);
 		return true;
 	case VTD_DESCRIPTOR_INTERRUPT:
 		for (unsigned i = 0; i < MODEL_CACHE; i++)
@@ -294,6 +373,9 @@ static bool model_execute(struct vtd_model *model, uint64_t low, uint64_t high)
 				model->interrupts[i].valid = false;
 		return true;
 	case VTD_DESCRIPTOR_WAIT:
+		if (model->late_timeout)
+			model->fault_status |= VTD_TIMEOUT_ERROR;
+		model->late_timeout = false;
 		if ((low & VTD_DESCRIPTOR_STATUS_WRITE) && !(model->fault_status & VTD_TIMEOUT_ERROR))
 			*(uint32_t *)physmap_pointer(hpa(high)) = (uint32_t)(low >> 32);
 		return (low & (VTD_DESCRIPTOR_STATUS_WRITE | BIT(4))) != 0;
@@ -305,6 +387,9 @@ static bool model_execute(struct vtd_model *model, uint64_t low, uint64_t high)
 static void model_run_queue(struct vtd_model *model)
 {
 	model->queue_runs++;
+	if (model->completion_error)
+		model->fault_status |= VTD_COMPLETION_ERROR;
+	model->completion_error = false;
 	while (!model->stuck && !(model->fault_status & VTD_QUEUE_ERROR) && model->queue_head != model->queue_tail) {
 		uint64_t at = (model->queue_address & VTD_ENTRY_ADDRESS) + model->queue_head;
 		uint64_t low = model_load(model, at), high = model_load(model, at + 8);
@@ -388,6 +473,9 @@ static void model_write_record(struct vtd_model *model, uint64_t offset, uint64_
 	if (offset % 16 == 12 && (value & BIT(31))) {
 		model->records[(offset - MODEL_RECORD_OFFSET) / 16][1] = 0;
 		model_update_pending(model);
+		/* From sources that change, so that none is a storm; the last one that a flood brings is not followed. */
+		if (model->flood > 0 && offset != MODEL_RECORD_OFFSET + 16 * MODEL_RECORDS - 4)
+			model_fault(model, (uint16_t)(0x4000 + --model->flood), 2, false, 0);
 	}
 }
 

@@ -1,13 +1,27 @@
-"""VT-d for real, as QEMU has it: a device that becomes bus master behind the hypervisor's back reads nothing and is told of.
+"""VT-d for real, as QEMU has it: a device that becomes bus master behind the hypervisor's back reads nothing and is told of;
+one that keeps translations itself works for its VM and is told when they end.
 
 QEMU's monitor plays the mad device: it programs an rtl8139 network controller by ports to fetch packets from memory."""
 
 import re
 import socket
+import subprocess
 import time
 
 import pytest
-from machine import HOST_SECTION, Machine, make_medium
+from linux_guest import CMDLINE, enter, guest, leave
+from machine import GUESTS, HOST_SECTION, SCRIPTS, Machine, make_medium
+
+KEEPER = """[vm keeper]
+memory = 256M
+boot = linux
+kernel = guests/vmlinuz
+ramdisk = guests/initrd.img
+cmdline = %s
+autostart = yes
+pci = 0000:01:00.0,ats
+""" % CMDLINE
+DISK_MIB = 8
 
 DEVICE = "0000:00:07.0"
 CONFIG_ADDRESS = 0x80000000 | 7 << 11
@@ -53,13 +67,26 @@ class Monitor:
             self.run(*commands[start : start + 20])
 
 
+def devices(folder):
+    """The mad one, and a disk that can keep translations, with a unit that serves them."""
+    return (f"-monitor unix:{folder}/monitor,server,nowait -device rtl8139,addr=7,romfile= "
+            "-global intel-iommu.device-iotlb=on -device pcie-root-port,id=rp1,chassis=1,slot=1 "
+            f"-drive if=none,id=kept,format=raw,file={folder}/disk "
+            "-device virtio-blk-pci,bus=rp1,drive=kept,iommu_platform=on,ats=on,disable-legacy=on,romfile= "
+            f"-trace vtd_inv_desc -D {folder}/trace")
+
+
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory):
+    subprocess.run([SCRIPTS / "guest_files", "--drivers"], check=True)
     folder = tmp_path_factory.mktemp("iommu")
-    image = make_medium(folder, HOST_SECTION)
-    extra = f"-monitor unix:{folder}/monitor,server,nowait -device rtl8139,addr=7,romfile="
-    with Machine(image, "--cpus", 2, "--extra", extra, rig="qemu", limit=240) as started:
+    with open(folder / "disk", "wb") as file:
+        file.truncate(DISK_MIB << 20)
+    image = make_medium(folder, HOST_SECTION + KEEPER,
+                        {f"guests/{name}": GUESTS / "drivers" / name for name in ("vmlinuz", "initrd.img")})
+    with Machine(image, "--cpus", 2, "--memory", "1G", "--extra", devices(folder), rig="qemu", limit=300) as started:
         started.wait_up()
+        started.folder = folder
         started.monitor = Monitor(folder / "monitor")
         yield started
 
@@ -87,6 +114,28 @@ def test_a_read_is_blocked_and_told(machine):
     monitor.fetch(machine.port, [0x1234000])
     machine.expect(rf"warning: IOMMU 0: quarantine: device {DEVICE}: read of 0x1234000 blocked: ", 20)
     assert f"{DEVICE}: read of 0x1234000 blocked" in machine.command("iommu")
+
+
+def device_invalidations(machine):
+    return (machine.folder / "trace").read_text(encoding="utf-8").count("type device")
+
+
+def test_a_disk_keeps_translations_until_it_is_taken_back(machine):
+    machine.expect(r"\(keeper\) trivet-guest: date", 200)
+    assert "pci 0000:01:00.0: keeps translations itself (ATS)" in machine.command("dmesg")
+    assert "0000:01:00.0, keeps translations itself" in machine.command("iommu")
+    enter(machine, "keeper")
+    guest(machine, f"dd if=/dev/urandom of=/tmp/data bs=1M count={DISK_MIB}; dd if=/tmp/data of=/dev/vda bs=1M; sync")
+    guest(machine, "echo 3 > /proc/sys/vm/drop_caches")
+    sums = re.findall(r"^([0-9a-f]{64}) ", guest(machine, "sha256sum /tmp/data /dev/vda"), re.M)
+    assert len(sums) == 2 and sums[0] == sums[1]
+    leave(machine)
+    before = device_invalidations(machine)
+    machine.send("destroy keeper\r")
+    machine.expect(r"pci 0000:01:00.0[^\n]*taken back: reset by FLR", 60)
+    machine.wait_off("keeper")
+    assert device_invalidations(machine) > before
+    assert "audit: clean" in machine.command("audit")
 
 
 def test_a_storm_is_cut(machine):

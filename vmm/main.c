@@ -187,8 +187,8 @@ static enum status find_pci(const char **why)
 {
 	(void)why;
 	pci_config_init();
-	if (pci_scan() == STATUS_NO_MEMORY)
-		log_warning("pci: more than %u functions: the rest is not listed", PCI_MAX_FUNCTIONS);
+	if (pci_scan() == STATUS_NOT_FOUND)
+		log_warning("pci: this machine shows no functions");
 	log_info("pci: %u functions", pci_count());
 	return STATUS_OK;
 }

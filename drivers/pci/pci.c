@@ -2,6 +2,7 @@
 
 #include "arch/x86/acpi/acpi.h"
 #include "arch/x86/log.h"
+#include "arch/x86/mm/page_pool.h"
 #include "drivers/pci/pci_groups.h"
 #include "drivers/pci/pci_internal.h"
 #include "drivers/pci/pci_owner.h"
@@ -9,23 +10,46 @@
 
 #define BUSES 256u
 
-static struct pci_function functions[PCI_MAX_FUNCTIONS];
+#define FUNCTIONS_PER_PAGE (PAGE_SIZE / sizeof(struct pci_function))
+#define PAGES ((PCI_MAX_FUNCTIONS + FUNCTIONS_PER_PAGE - 1) / FUNCTIONS_PER_PAGE)
+
+/* Machines have a handful or hundreds, and each is large: pages of them, taken when they are needed and never given back. */
+static struct pci_function *pages[PAGES];
 static uint32_t function_count, functions_lost;
+
+static struct pci_function *place_of(uint32_t index)
+{
+	return &pages[index / FUNCTIONS_PER_PAGE][index % FUNCTIONS_PER_PAGE];
+}
 
 struct pci_function *pci_writable(const struct pci_function *function)
 {
-	return &functions[function - functions];
+	return place_of(function->index);
+}
+
+bool pci_reserve(uint32_t count)
+{
+	if (count > PCI_MAX_FUNCTIONS - function_count)
+		return false;
+	for (uint32_t i = function_count; i < function_count + count; i++) {
+		struct pci_function **page = &pages[i / FUNCTIONS_PER_PAGE];
+
+		if (*page == NULL)
+			*page = page_pool_allocate_pointer();
+		if (*page == NULL)
+			return false;
+	}
+	return true;
 }
 
 struct pci_function *pci_append(struct pci_address address)
 {
 	struct pci_function *function;
 
-	if (function_count == PCI_MAX_FUNCTIONS)
+	if (!pci_reserve(1))
 		return NULL;
-	function = &functions[function_count++];
-	memset(function, 0, sizeof(*function));
-	function->address = address;
+	function = place_of(function_count);
+	*function = (struct pci_function){.address = address, .index = (uint16_t)function_count++};
 	return function;
 }
 
@@ -109,7 +133,7 @@ static void scan_buses(uint16_t segment, unsigned first, unsigned last)
 static void find_parent(struct pci_function *function)
 {
 	for (uint32_t i = 0; i < function_count; i++) {
-		const struct pci_function *bridge = &functions[i];
+		const struct pci_function *bridge = place_of(i);
 
 		if (!pci_is_bridge(bridge) || bridge->address.segment != function->address.segment)
 			continue;
@@ -125,17 +149,18 @@ enum status pci_scan(void)
 	const struct acpi_mcfg *mcfg = &acpi_get()->mcfg;
 
 	function_count = functions_lost = 0;
+	memset(pages, 0, sizeof(pages));
 	pci_config_init();
 	scan_buses(0, 0, BUSES - 1);
 	for (uint32_t i = 0; i < mcfg->ecam_count; i++)
 		if (mcfg->ecams[i].segment != 0)
 			scan_buses(mcfg->ecams[i].segment, mcfg->ecams[i].first_bus, mcfg->ecams[i].last_bus);
 	for (uint32_t i = 0; i < function_count; i++)
-		find_parent(&functions[i]);
+		find_parent(place_of(i));
 	pci_groups_init();
 	pci_owner_init();
 	if (functions_lost > 0) {
-		log_warning("PCI: %u functions are left out: more than %u", functions_lost, PCI_MAX_FUNCTIONS);
+		log_warning("PCI: %u functions are left out: more than %u, or than memory is left for", functions_lost, PCI_MAX_FUNCTIONS);
 		return STATUS_NO_MEMORY;
 	}
 	return function_count > 0 ? STATUS_OK : STATUS_NOT_FOUND;
@@ -148,17 +173,17 @@ uint32_t pci_count(void)
 
 const struct pci_function *pci_get(uint32_t index)
 {
-	return index < function_count ? &functions[index] : NULL;
+	return index < function_count ? place_of(index) : NULL;
 }
 
 const struct pci_function *pci_find(struct pci_address address)
 {
 	for (uint32_t i = 0; i < function_count; i++) {
-		const struct pci_address *found = &functions[i].address;
+		const struct pci_address *found = &place_of(i)->address;
 
 		if (found->segment == address.segment && found->bus == address.bus && found->device == address.device &&
 		    found->function == address.function)
-			return &functions[i];
+			return place_of(i);
 	}
 	return NULL;
 }
@@ -166,10 +191,12 @@ const struct pci_function *pci_find(struct pci_address address)
 const struct pci_function *pci_find_class(uint8_t class_code, uint8_t subclass, uint32_t nth)
 {
 	for (uint32_t i = 0; i < function_count; i++) {
-		if (functions[i].class_code != class_code || functions[i].subclass != subclass)
+		const struct pci_function *function = place_of(i);
+
+		if (function->class_code != class_code || function->subclass != subclass)
 			continue;
 		if (nth-- == 0)
-			return &functions[i];
+			return function;
 	}
 	return NULL;
 }

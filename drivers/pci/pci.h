@@ -50,6 +50,7 @@ enum pci_owner {
  */
 struct pci_function {
 	struct pci_address address;
+	uint16_t index; /* of pci_get() */
 	uint16_t vendor_id, device_id;
 	uint16_t subsystem_vendor_id, subsystem_id; /* 0 for bridges */
 	uint8_t class_code, subclass, programming_interface, revision;
@@ -83,8 +84,8 @@ struct pci_function {
  * pci_scan() - finds all functions: looks at every bus of segment 0 and every bus that an ECAM window of another segment
  * covers, so that buses behind bridges and further root buses are found alike. Sizes base address registers, with decoding
  * off meanwhile, so that the console's own devices must not be written to until it returns; switches ACS on; puts what has no
- * other owner into quarantine (pci_owner.h). Boot, one CPU, after acpi_init(), host paging and the console's initialization.
- * Return: STATUS_OK; STATUS_NO_MEMORY (more than PCI_MAX_FUNCTIONS: the first ones are kept); STATUS_NOT_FOUND (none).
+ * other owner into quarantine (pci_owner.h). Boot, one CPU, once, after acpi_init(), the page pool, host paging and the console's initialization.
+ * Return: STATUS_OK; STATUS_NO_MEMORY (more than PCI_MAX_FUNCTIONS, or than there is memory for: the first ones are kept); STATUS_NOT_FOUND (none).
  */
 must_check enum status pci_scan(void);
 uint32_t pci_count(void);

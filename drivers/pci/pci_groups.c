@@ -13,14 +13,9 @@
 
 static uint16_t labels[PCI_MAX_FUNCTIONS]; /* the least index of each function's group */
 
-static uint32_t index_of(const struct pci_function *function)
-{
-	return (uint32_t)(function - pci_get(0));
-}
-
 static void join(const struct pci_function *a, const struct pci_function *b)
 {
-	uint16_t first = labels[index_of(a)], second = labels[index_of(b)];
+	uint16_t first = labels[a->index], second = labels[b->index];
 	uint16_t kept = first < second ? first : second, gone = first < second ? second : first;
 
 	for (uint32_t i = 0; i < pci_count(); i++)

@@ -5,7 +5,9 @@
 
 /** pci_writable() - the same function, to change what may change later. */
 struct pci_function *pci_writable(const struct pci_function *function);
-/** pci_append() - a zeroed function at @address at the end of the table; NULL: it is full. */
+/** pci_reserve() - memory for @count more functions, so that adding them cannot fail; false: there is none, or they are too many. */
+must_check bool pci_reserve(uint32_t count);
+/** pci_append() - a zeroed function at @address at the end of the table; NULL: as for pci_reserve(). */
 struct pci_function *pci_append(struct pci_address address);
 
 static always_inline uint32_t pci_read(const struct pci_function *function, unsigned offset, unsigned size)

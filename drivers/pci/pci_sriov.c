@@ -171,8 +171,8 @@ static enum status check(const struct pci_function *function, uint16_t count, co
 	*why = "a VM owns it, or it is dead";
 	if (function->owner == PCI_OWNER_VM || function->dead)
 		return STATUS_BUSY;
-	*why = "too many functions";
-	return count > PCI_MAX_FUNCTIONS - pci_count() ? STATUS_NO_MEMORY : STATUS_OK;
+	*why = "too many functions, or no memory for them";
+	return pci_reserve(count) ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
 enum status pci_enable_vfs(const struct pci_function *function, uint16_t count, const char **why)

@@ -19,6 +19,7 @@
 #include "tests/fake/fake_cpu.h"
 #include "tests/fake/fake_pci.h"
 #include "tests/fake/fake_physmap.h"
+#include "tests/unit/failing_pool.h"
 
 #define RECORD 16u
 #define REGISTERS 0x10000u
@@ -65,6 +66,7 @@ static void make_machine(void)
 	fake_cpu_reset();
 	clock_set_frequency(1000000000);
 	fake_pci_reset();
+	pool_reset();
 	boot.region_count = 1;
 	boot.regions[0] = (struct boot_memory_region){.base = 0, .length = RAM_END, .type = BOOT_MEMORY_USABLE};
 	for (uint8_t bus = 0; bus < 4; bus++) {

@@ -25,6 +25,7 @@
 #include "tests/fake/fake_cpu.h"
 #include "tests/fake/fake_pci.h"
 #include "tests/fake/fake_physmap.h"
+#include "tests/unit/failing_pool.h"
 
 #define FIXTURE_HZ 1000000000u
 
@@ -67,6 +68,7 @@ static inline int pci_fixture_set_up(void **state)
 	fake_cpu_reset();
 	fake_physmap_reset();
 	fake_pci_reset();
+	pool_reset();
 	clock_set_frequency(FIXTURE_HZ);
 	fake_tsc_step = 100000; /* 100 us */
 	memset(&fixture_acpi, 0, sizeof(fixture_acpi));

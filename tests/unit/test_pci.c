@@ -82,6 +82,22 @@ static void test_too_many(void **state)
 	assert_int_equal(fixture_log_lines, 1);
 }
 
+/* Their memory is taken as they are found. */
+static void test_no_memory(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 40; i++)
+		add((uint8_t)(i / 8), i % 8, 0, 1, (uint16_t)i, 0);
+	pool_fail_at = 1;
+	assert_int_equal(pci_scan(), STATUS_NO_MEMORY);
+	assert_int_equal(pci_count(), 39);
+	assert_int_equal(pci_get(38)->index, 38);
+	assert_int_equal(pci_get(38)->device_id, 39);
+	assert_non_null(strstr(fixture_log, "1 functions are left out"));
+	assert_int_equal(pci_scan(), STATUS_OK);
+	assert_int_equal(pci_count(), 40);
+}
+
 static void test_no_pci(void **state)
 {
 	(void)state;
@@ -217,6 +233,7 @@ int main(void)
 		cmocka_unit_test_setup(test_scan_by_ports, pci_fixture_set_up),
 		cmocka_unit_test_setup(test_hostile_bridges, pci_fixture_set_up),
 		cmocka_unit_test_setup(test_too_many, pci_fixture_set_up),
+		cmocka_unit_test_setup(test_no_memory, pci_fixture_set_up),
 		cmocka_unit_test_setup(test_no_pci, pci_fixture_set_up),
 		cmocka_unit_test_setup(test_config_access, pci_fixture_set_up),
 		cmocka_unit_test_setup(test_ecam, pci_fixture_set_up),

@@ -1,10 +1,10 @@
-"""Bochs 3.1 as fetched by scripts/fetch_bochs: VMX and EPT without Intel hardware."""
+"""Bochs 3.1 as fetched by scripts/fetch_rig: VMX and EPT without Intel hardware."""
 
 import os
 import re
 import tty
 
-from .common import RIGS_DIR, Ending, RigError, find_ovmf
+from .common import RIGS_DIR, Ending, RigError, fetched_program, find_ovmf
 
 DEFAULT_MODEL = "corei7_skylake_x"
 
@@ -39,21 +39,12 @@ class Bochs:
         return master
 
     def command(self):
-        libraries = self.root / "usr/lib/x86_64-linux-gnu"
-        loader = libraries / "ld-linux-x86-64.so.2"
-        if not (self.root / ".complete").exists():
-            raise RigError("Bochs has not been fetched; run scripts/setup")
+        program = fetched_program("bochs", "bochs-bin", "--preload", str(RIGS_DIR / "bochs_fixes.so"))
         if self.machine.medium == "usb":
             raise RigError("--as usb works on the QEMU rigs only")
         config = self.work_dir / "bochsrc"
         config.write_text("\n".join(self._config()) + "\n", encoding="utf-8")
-        return [
-            str(loader),
-            "--library-path", str(libraries),
-            "--preload", str(RIGS_DIR / "bochs_fixes.so"),
-            str(self.root / "usr/bin/bochs-bin"),
-            "-q", "-f", str(config),
-        ]
+        return [*program, "-q", "-f", str(config)]
 
     def environment(self):
         return {

@@ -40,6 +40,16 @@ class Ending:
     what: str
 
 
+def fetched_program(rig, program, *loader_options):
+    """The command of a program of build/rigs/RIG (scripts/fetch_rig): through the dynamic loader that came with it."""
+    root = RIGS_DIR / rig
+    if not (root / ".complete").exists():
+        raise RigError(f"this rig has not been fetched; run scripts/fetch_rig {rig}")
+    libraries = root / "usr/lib/x86_64-linux-gnu"
+    return [str(libraries / "ld-linux-x86-64.so.2"), "--library-path", str(libraries), *loader_options,
+            str(root / "usr/bin" / program)]
+
+
 def find_ovmf():
     for name in OVMF_FILES:
         if os.access(name, os.R_OK):

@@ -6,9 +6,11 @@ import shlex
 import shutil
 import socket
 
-from .common import Ending, RigError, find_ovmf
+from .common import RIGS_DIR, Ending, RigError, fetched_program, find_ovmf
 
 PROGRAM = "qemu-system-x86_64"
+NEXT = RIGS_DIR / "qemu"
+NEXT_DATA = ("usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu")
 
 
 def nested_vmx_available():
@@ -29,8 +31,9 @@ class Qemu:
     """Builds the command line of one QEMU and explains its end."""
 
     input_pause = 0.0
+    iommu_options = ""
 
-    def __init__(self, machine, work_dir, kvm):
+    def __init__(self, machine, work_dir, kvm=False):
         self.machine = machine
         self.work_dir = work_dir
         self.kvm = kvm
@@ -49,23 +52,29 @@ class Qemu:
     def environment(self):
         return {"TMPDIR": str(self.work_dir)}  # where snapshot=on writes
 
-    def command(self):
+    def _program(self):
         if shutil.which(PROGRAM) is None:
             raise RigError("QEMU is not installed (package qemu-system-x86); run scripts/setup")
         if self.kvm and not os.access("/dev/kvm", os.R_OK | os.W_OK):
             raise RigError("/dev/kvm cannot be opened: no KVM here, or not your group")
+        return [PROGRAM]
+
+    def _firmware(self):
+        return find_ovmf()
+
+    def command(self):
         m = self.machine
         accel = "kvm" if self.kvm else "tcg"
         words = [
-            PROGRAM, "-machine", f"q35,accel={accel},kernel-irqchip=split",
+            *self._program(), "-machine", f"q35,accel={accel},kernel-irqchip=split",
             "-cpu", m.model or ("host" if self.kvm else "max"),
             "-smp", str(m.cpus), "-m", str(m.memory_mib),
             "-nodefaults", "-no-user-config", "-vga", "std", "-display", "none",
             "-serial", "stdio", "-qmp", f"unix:{self.work_dir}/qmp,server=on,wait=off",
             "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
-            "-bios", find_ovmf(),
+            "-bios", self._firmware(),
             # Before the devices that it translates for.
-            "-device", "intel-iommu,intremap=on,caching-mode=off,aw-bits=48",
+            "-device", f"intel-iommu,intremap=on,caching-mode=off,aw-bits=48{self.iommu_options}",
             "-device", "edu,dma_mask=0xffffffffffff",
         ]
         words += self._disk()
@@ -136,3 +145,21 @@ class Qemu:
             return ""
         errors = [line for line in lines if line.startswith(PROGRAM) and "warning" not in line]
         return errors[-1] if errors else ""
+
+
+class QemuNext(Qemu):
+    """A newer QEMU, as fetched by scripts/fetch_rig, with the OVMF that came with it: x2APIC, and SR-IOV network cards."""
+
+    iommu_options = ",eim=on"
+
+    def environment(self):
+        return {**super().environment(), "QEMU_MODULE_DIR": str(NEXT / "usr/lib/x86_64-linux-gnu/qemu")}
+
+    def _program(self):
+        words = fetched_program("qemu", PROGRAM)
+        for folder in NEXT_DATA:
+            words += ["-L", str(NEXT / folder)]
+        return words
+
+    def _firmware(self):
+        return str(NEXT / "usr/share/ovmf/OVMF.fd")

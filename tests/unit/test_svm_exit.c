@@ -156,6 +156,15 @@ static void test_cr_reads(void **state)
 	assert_int_equal(run_to(SVM_EXIT_READ_CR0, 0, 0)->kind, VM_EXIT_HANDLED);
 	assert_int_equal(vmcb()->rsp, CR0_PE | CR0_PG | CR0_CD);
 	assert_int_equal(vmcb()->rip, 0x1003);
+	/* The reason tells the wrong register on QEMU 11. */
+	svm_register_write(&fixture_virt, VIRT_CR4, CR4_PAE | CR4_PGE);
+	svm_register_write(&fixture_virt, VIRT_CR3, 0x123000);
+	CODE("\x0f\x20\xe0"); /* mov rax, cr4 */
+	assert_int_equal(run_to(SVM_EXIT_READ_CR0, 0, 0)->kind, VM_EXIT_HANDLED);
+	assert_int_equal(fixture_virt.gpr[GPR_RAX], CR4_PAE | CR4_PGE);
+	CODE("\x41\x0f\x20\xd8"); /* mov r8, cr3 */
+	assert_int_equal(run_to(SVM_EXIT_READ_CR0 + 8, 0, 0)->kind, VM_EXIT_HANDLED);
+	assert_int_equal(fixture_virt.gpr[GPR_R8], 0x123000);
 	fixture_virt.gpr[GPR_RBX] = ~(uint64_t)0;
 	CODE("\x66\x0f\x01\xe3"); /* smsw bx */
 	assert_int_equal(run_to(SVM_EXIT_READ_CR0, 0, 0)->kind, VM_EXIT_HANDLED);

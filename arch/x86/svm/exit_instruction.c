@@ -126,11 +126,12 @@ static void gpr_write(struct virt_vcpu *vcpu, unsigned number, uint64_t value)
 		vcpu->gpr[number] = value;
 }
 
-/* The core knows CR8 alone to be read: the others exit only while the CPU's differ from the guest's. */
+/* The core knows CR8 alone to be read: the others exit only while the CPU's differ from the guest's, or by mistake of the CPU. */
 static void read_cr(struct virt_vcpu *vcpu, struct vm_exit *exit, unsigned operand_size)
 {
-	uint64_t value = svm_register_read(vcpu, exit->cr.number == 0 ? VIRT_CR0 : VIRT_CR4);
-	uint64_t old = gpr_read(vcpu, exit->cr.gpr);
+	static const enum virt_register names[] = {VIRT_CR0, VIRT_CR0, VIRT_CR2, VIRT_CR3, VIRT_CR4};
+	unsigned number = exit->cr.number < array_count(names) ? exit->cr.number : 0;
+	uint64_t value = svm_register_read(vcpu, names[number]), old = gpr_read(vcpu, exit->cr.gpr);
 
 	if (operand_size == 2)
 		value = (old & ~BITS(15, 0)) | (uint16_t)value;
@@ -167,8 +168,12 @@ static void take_instruction(struct virt_vcpu *vcpu, struct vm_exit *exit, const
 	exit->instruction_length = instruction->length;
 	switch (instruction->opcode) {
 	case OPCODE_MOV_FROM_CR:
+		/* QEMU 11 exits for a MOV from any control register, with the number of the other operand as its number. */
+		exit->cr.number = instruction->modrm_reg;
+		take_mov(vcpu, exit, true, instruction->modrm_rm);
+		break;
 	case OPCODE_MOV_TO_CR:
-		take_mov(vcpu, exit, instruction->opcode == OPCODE_MOV_FROM_CR, instruction->modrm_rm);
+		take_mov(vcpu, exit, false, instruction->modrm_rm);
 		break;
 	case OPCODE_CLTS:
 		exit->cr.operation = CR_CLTS;

@@ -5,6 +5,7 @@
 #include "drivers/iommu/iommu.h"
 #include "drivers/pci/pci_owner.h"
 #include "drivers/pci/pci_reset.h"
+#include "drivers/pci/pci_sriov.h"
 #include "lib/checked.h"
 #include "vmm/vm.h"
 #include "vmm/vm_flush.h"
@@ -167,8 +168,12 @@ static void quiesce(struct vm *vm, struct passthrough_function *function)
 	if (status != STATUS_OK)
 		log_function(vm, function->function, "not put into quarantine in order", status);
 	function->attached = false;
-	/* What does not come back is kept from being a bus master, and from everybody, by drivers/pci. */
-	(void)reset(vm, function);
+	/* A physical function whose virtual ones are other VMs' is reset before it is next given to a VM, as all are.
+	 * What does not come back is kept from being a bus master, and from everybody, by drivers/pci. */
+	if (pci_vf_in_use(function->function) == NULL)
+		(void)reset(vm, function);
+	else
+		function->reset = NULL;
 }
 
 void passthrough_quiesce(struct vm *vm)

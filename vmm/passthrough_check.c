@@ -3,6 +3,7 @@
 #include "drivers/pci/pci_groups.h"
 #include "drivers/pci/pci_owner.h"
 #include "drivers/pci/pci_reset.h"
+#include "drivers/pci/pci_sriov.h"
 #include "lib/fmt.h"
 #include "vmm/passthrough.h"
 
@@ -58,10 +59,43 @@ static bool is_dead(struct candidate *candidate)
 
 static bool is_no_endpoint(struct candidate *candidate)
 {
-	if (candidate->function->header_type == HEADER_ENDPOINT && candidate->function->vf_count == 0)
+	if (candidate->function->header_type == HEADER_ENDPOINT)
+		return false;
+	fmt_print(candidate->reason, REASON_SIZE, "it is a bridge");
+	return true;
+}
+
+/* It would be reset with them, and reach what they do: see below. */
+static bool has_virtual_functions_in_use(struct candidate *candidate)
+{
+	const struct pci_function *virtual = pci_vf_in_use(candidate->function);
+
+	if (virtual == NULL)
+		return false;
+	fmt_print(candidate->reason, REASON_SIZE, "its virtual function " PCI_ADDRESS_FORMAT " belongs to vm %s",
+		  PCI_ADDRESS_ARGUMENTS(virtual->address), virtual->owner_name);
+	return true;
+}
+
+/* Each would undo the other's reset. */
+static bool is_wanted_twice(struct candidate *candidate)
+{
+	if (candidate->function->physical == NULL || !is_wanted(candidate->vm, candidate->function->physical))
+		return false;
+	fmt_print(candidate->reason, REASON_SIZE, "this VM is to have its physical function as well");
+	return true;
+}
+
+/* The registers of a physical function reach the queues of its virtual ones, and so the memory that those may reach. */
+static bool is_ruled_by_another(struct candidate *candidate)
+{
+	const struct pci_function *physical = candidate->function->physical;
+
+	if (candidate->wish->permissive || physical == NULL || physical->owner != PCI_OWNER_VM)
 		return false;
 	fmt_print(candidate->reason, REASON_SIZE,
-		  candidate->function->vf_count != 0 ? "its virtual functions are enabled" : "it is a bridge");
+		  "vm %s has its physical function and could reach this VM by it; ',permissive' behind its address accepts that",
+		  physical->owner_name);
 	return true;
 }
 
@@ -137,8 +171,8 @@ static bool has_no_address(struct candidate *candidate)
 }
 
 static bool (*const refusals[])(struct candidate *candidate) = {
-	is_kept_back, is_in_use, is_dead, is_no_endpoint, is_not_translated, interrupts_are_not_remapped,
-	shares_its_group, is_used_by_firmware, cannot_be_reset, has_no_address,
+	is_kept_back, is_in_use, is_dead, is_no_endpoint, has_virtual_functions_in_use, is_not_translated, interrupts_are_not_remapped,
+	is_wanted_twice, is_ruled_by_another, shares_its_group, is_used_by_firmware, cannot_be_reset, has_no_address,
 };
 
 static bool is_refused(struct candidate *candidate)

@@ -49,6 +49,8 @@ void pci_size_bars(const struct pci_function *function, unsigned offset, unsigne
 bool pci_restore_bars(const struct pci_function *function);
 /** pci_sriov_init() - how many virtual functions it can have; those that firmware left on go off. */
 void pci_sriov_init(struct pci_function *function);
+/** pci_sriov_wait() - until the virtual functions of one that was reset are there again, in quarantine. STATUS_TIMEOUT: they are not. */
+must_check enum status pci_sriov_wait(const struct pci_function *function);
 /** pci_quarantine() - no bus mastering and no interrupts. */
 void pci_quarantine(const struct pci_function *function);
 /** pci_wait() - @microseconds by the clock; the serial line and the watchdog are served meanwhile. */

@@ -4,6 +4,7 @@
 #include "arch/x86/log.h"
 #include "arch/x86/long_work.h"
 #include "drivers/pci/pci_internal.h"
+#include "drivers/pci/pci_sriov.h"
 
 /* [us]. All of them are the specifications' least times, but the last: by then functions should have answered for 2 s. */
 #define WAIT_STEP 200u
@@ -39,6 +40,17 @@ static const struct saved_register {
 	{EXTENDED, PCI_EXTENDED_ERRORS, 8, 4, 0, UINT32_MAX},
 	{EXTENDED, PCI_EXTENDED_ERRORS, 12, 4, 0, UINT32_MAX},
 	{EXTENDED, PCI_EXTENDED_ERRORS, 20, 4, 0, UINT32_MAX},
+	/* Virtual functions are on again last of these; where they are depends on the rest, by the device's choice on ARI too. */
+	{EXTENDED, PCI_EXTENDED_SRIOV, PCI_SRIOV_CONTROL, 2, 0, PCI_SRIOV_ARI},
+	{EXTENDED, PCI_EXTENDED_SRIOV, PCI_SRIOV_PAGE_SIZE, 4, 0, UINT32_MAX},
+	{EXTENDED, PCI_EXTENDED_SRIOV, PCI_SRIOV_BARS, 4, 0, UINT32_MAX},
+	{EXTENDED, PCI_EXTENDED_SRIOV, PCI_SRIOV_BARS + 4, 4, 0, UINT32_MAX},
+	{EXTENDED, PCI_EXTENDED_SRIOV, PCI_SRIOV_BARS + 8, 4, 0, UINT32_MAX},
+	{EXTENDED, PCI_EXTENDED_SRIOV, PCI_SRIOV_BARS + 12, 4, 0, UINT32_MAX},
+	{EXTENDED, PCI_EXTENDED_SRIOV, PCI_SRIOV_BARS + 16, 4, 0, UINT32_MAX},
+	{EXTENDED, PCI_EXTENDED_SRIOV, PCI_SRIOV_BARS + 20, 4, 0, UINT32_MAX},
+	{EXTENDED, PCI_EXTENDED_SRIOV, PCI_SRIOV_COUNT, 2, 0, UINT32_MAX},
+	{EXTENDED, PCI_EXTENDED_SRIOV, PCI_SRIOV_CONTROL, 2, 0, PCI_SRIOV_ENABLE | PCI_SRIOV_MEMORY | PCI_SRIOV_ARI},
 	{HEADER, 0, PCI_CACHE_LINE_SIZE, 1, 0, UINT32_MAX},
 	{HEADER, 0, PCI_LATENCY_TIMER, 1, 0, UINT32_MAX},
 	{HEADER, 0, PCI_INTERRUPT_LINE, 1, 0, UINT32_MAX},
@@ -234,7 +246,7 @@ static enum status reset_by(enum pci_reset_way way, const struct pci_function *f
 	if (!is_as_before(function))
 		return STATUS_IO;
 	pci_write(function, PCI_COMMAND, 2, command & ~(uint32_t)PCI_COMMAND_BUS_MASTER);
-	return STATUS_OK;
+	return pci_sriov_wait(function);
 }
 
 enum status pci_reset_function(const struct pci_function *function, const char **how)
@@ -247,7 +259,7 @@ enum status pci_reset_function(const struct pci_function *function, const char *
 		return STATUS_DENIED;
 	if (way == PCI_RESET_NONE)
 		return STATUS_NOT_FOUND;
-	if (function->vf_count != 0)
+	if (pci_vf_in_use(function) != NULL)
 		return STATUS_BUSY;
 	status = reset_by(way, function);
 	pci_writable(function)->dead = status != STATUS_OK;

@@ -18,10 +18,11 @@ const char *pci_reset_way_name(enum pci_reset_way way);
 
 /**
  * pci_reset_function() - resets it and restores its configuration space: base address registers, command without bus
- * mastering, PCI Express controls, ACS; MSI and MSI-X are off afterwards. Takes some 100 ms, in which long_work_step() is
+ * mastering, PCI Express controls, ACS, SR-IOV; MSI and MSI-X are off afterwards. It resets the virtual functions of a physical one
+ * as well. Takes some 100 ms, in which long_work_step() is
  * called; at most a few seconds. Interrupts off; not for two functions at once.
  * @how: out: pci_reset_way_name() of the way taken; not NULL.
- * Return: STATUS_OK; STATUS_NOT_FOUND (no way: nothing was done); STATUS_BUSY (it has virtual functions enabled);
+ * Return: STATUS_OK; STATUS_NOT_FOUND (no way: nothing was done); STATUS_BUSY (one of its virtual functions is a VM's);
  *         STATUS_DENIED (the hypervisor's); STATUS_TIMEOUT (it did not come back) or STATUS_IO (it came back different): it is dead
  *         from now on, cannot be claimed, and is no bus master.
  */

@@ -120,20 +120,34 @@ static bool have_appeared(const struct plan *plan)
 	return true;
 }
 
+static bool wait_until_they_appear(const struct plan *plan)
+{
+	pci_wait(SETTLE);
+	for (unsigned i = 0; i < APPEAR_STEPS; i++) {
+		if (have_appeared(plan))
+			return true;
+		pci_wait(APPEAR_STEP);
+	}
+	return false;
+}
+
 static enum status switch_on(const struct plan *plan, const char **why)
 {
 	unsigned control = plan->sriov + PCI_SRIOV_CONTROL;
 
 	pci_update(plan->physical, control, 2, 0, PCI_SRIOV_ENABLE | PCI_SRIOV_MEMORY);
-	pci_wait(SETTLE);
-	for (unsigned i = 0; i < APPEAR_STEPS; i++) {
-		if (have_appeared(plan))
-			return STATUS_OK;
-		pci_wait(APPEAR_STEP);
-	}
+	if (wait_until_they_appear(plan))
+		return STATUS_OK;
 	pci_update(plan->physical, control, 2, PCI_SRIOV_ENABLE | PCI_SRIOV_MEMORY, 0);
 	*why = "its virtual functions do not appear";
 	return STATUS_TIMEOUT;
+}
+
+/* Theirs is the physical one's PCI_SRIOV_MEMORY; some want the one of their own as well. */
+static void make_ready(const struct pci_function *function)
+{
+	pci_update(function, PCI_COMMAND, 2, 0, PCI_COMMAND_MEMORY);
+	pci_quarantine(function);
 }
 
 static void add_function(const struct plan *plan, uint32_t number)
@@ -152,9 +166,7 @@ static void add_function(const struct plan *plan, uint32_t number)
 		function->bars[i].address += number * plan->bars[i].size;
 	}
 	pci_read_capabilities(function);
-	/* Theirs is the physical one's PCI_SRIOV_MEMORY; some want this one as well. */
-	pci_update(function, PCI_COMMAND, 2, 0, PCI_COMMAND_MEMORY);
-	pci_quarantine(function);
+	make_ready(function);
 }
 
 static enum status check(const struct pci_function *function, uint16_t count, const char **why)
@@ -196,4 +208,30 @@ enum status pci_enable_vfs(const struct pci_function *function, uint16_t count, 
 	pci_groups_init();
 	log_info("PCI: " PCI_ADDRESS_FORMAT ": %u virtual functions enabled", PCI_ADDRESS_ARGUMENTS(function->address), count);
 	return STATUS_OK;
+}
+
+/* They are where they were: the registers that say so were restored. */
+enum status pci_sriov_wait(const struct pci_function *function)
+{
+	unsigned sriov = pci_find_extended_capability(function, PCI_EXTENDED_SRIOV);
+	struct plan plan = {.physical = function, .sriov = sriov, .count = function->vf_count};
+
+	if (function->vf_count == 0)
+		return STATUS_OK;
+	plan.first = pci_requester_id(function) + pci_read(function, sriov + PCI_SRIOV_FIRST_OFFSET, 2);
+	plan.stride = pci_read(function, sriov + PCI_SRIOV_STRIDE, 2);
+	if (!wait_until_they_appear(&plan))
+		return STATUS_TIMEOUT;
+	for (uint32_t i = 0; i < pci_count(); i++)
+		if (pci_get(i)->physical == function)
+			make_ready(pci_get(i));
+	return STATUS_OK;
+}
+
+const struct pci_function *pci_vf_in_use(const struct pci_function *function)
+{
+	for (uint32_t i = 0; i < pci_count(); i++)
+		if (pci_get(i)->physical == function && pci_get(i)->owner == PCI_OWNER_VM)
+			return pci_get(i);
+	return NULL;
 }

@@ -13,3 +13,5 @@
  *         STATUS_NO_MEMORY (PCI_MAX_FUNCTIONS); STATUS_TIMEOUT (they do not appear; they are off again).
  */
 must_check enum status pci_enable_vfs(const struct pci_function *function, uint16_t count, const char **why);
+/** pci_vf_in_use() - the first virtual function of @function that a VM owns; NULL if there is none, or @function has none. */
+const struct pci_function *pci_vf_in_use(const struct pci_function *function);

@@ -13,6 +13,7 @@
 #include "drivers/pci/pci_owner.h"
 #include "drivers/pci/pci_registers.h"
 #include "drivers/pci/pci_reset.h"
+#include "drivers/pci/pci_sriov.h"
 #include "tests/unit/vm_fixture.h"
 #include "vmm/passthrough.h"
 #include "vmm/platform.h"
@@ -141,6 +142,14 @@ enum status pci_set_bus_master(const struct pci_function *function, bool on)
 	pci_config_update(function->address, PCI_COMMAND, 2, PCI_COMMAND_BUS_MASTER, on ? PCI_COMMAND_BUS_MASTER : 0);
 	note(on ? "master" : "slave", index_of(function));
 	return STATUS_OK;
+}
+
+const struct pci_function *pci_vf_in_use(const struct pci_function *function)
+{
+	for (unsigned i = 0; i < FUNCTIONS; i++)
+		if (functions[i].physical == function && functions[i].owner == PCI_OWNER_VM)
+			return &functions[i];
+	return NULL;
 }
 
 enum pci_reset_way pci_reset_way(const struct pci_function *function)

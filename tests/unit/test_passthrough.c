@@ -44,9 +44,6 @@ static void test_refusals(void **state)
 	functions[0].header_type = 1;
 	expect_refused("it is a bridge");
 	functions[0].header_type = 0;
-	functions[0].vf_count = 2;
-	expect_refused("its virtual functions are enabled");
-	functions[0].vf_count = 0;
 	iommu_missing = "no unit";
 	expect_refused("nothing would confine its DMA: no unit");
 	iommu_missing = NULL;
@@ -64,6 +61,42 @@ static void test_refusals(void **state)
 	reset_way = PCI_RESET_FLR;
 	functions[1].bars[0].address = 0;
 	expect_refused("pci 0000:03:01.0: refused: firmware gave its base address register 0 no address");
+}
+
+/* Who has the physical function reaches what the virtual ones do. */
+static void test_virtual_functions(void **state)
+{
+	(void)state;
+	functions[2].physical = &functions[0];
+	functions[2].owner = PCI_OWNER_VM;
+	strcpy(functions[2].owner_name, "other");
+	expect_refused("pci 0000:03:00.0: refused: its virtual function 0000:03:02.0 belongs to vm other");
+	functions[2].owner = PCI_OWNER_QUARANTINE;
+	functions[2].physical = NULL;
+	functions[1].physical = &functions[0];
+	expect_refused("pci 0000:03:01.0: refused: this VM is to have its physical function as well");
+	functions[1].physical = &functions[2];
+	functions[2].owner = PCI_OWNER_VM;
+	expect_refused("pci 0000:03:01.0: refused: vm other has its physical function");
+	fixture_config.pci[1].permissive = true;
+	assert_int_equal(vm_create(&fixture_config, &fixture_vm), STATUS_OK);
+}
+
+/* Other VMs go on with the virtual ones. */
+static void test_physical_function_taken_back_alone(void **state)
+{
+	(void)state;
+	assert_int_equal(vm_create(&fixture_config, &fixture_vm), STATUS_OK);
+	functions[2].physical = &functions[0];
+	functions[2].owner = PCI_OWNER_VM;
+	events[0] = '\0';
+	fixture_destroy_vm();
+	assert_non_null(strstr(events, "slave0 "));
+	assert_non_null(strstr(events, "detach0 "));
+	assert_null(strstr(events, "reset0"));
+	assert_non_null(strstr(events, "reset1 "));
+	assert_true(fixture_logged("taken back: not reset"));
+	assert_int_equal(functions[0].owner, PCI_OWNER_QUARANTINE);
 }
 
 static void test_permissive(void **state)
@@ -319,7 +352,8 @@ static void test_shared_line(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITHOUT_VM(test_refusals), WITHOUT_VM(test_permissive), WITHOUT_VM(test_ats), WITHOUT_VM(test_whole_group), WITHOUT_VM(test_order),
+		WITHOUT_VM(test_refusals), WITHOUT_VM(test_virtual_functions), WITHOUT_VM(test_physical_function_taken_back_alone),
+		WITHOUT_VM(test_permissive), WITHOUT_VM(test_ats), WITHOUT_VM(test_whole_group), WITHOUT_VM(test_order),
 		WITHOUT_VM(test_creation_fails_as_a_whole),
 		WITH_VM(test_domain_is_the_guests_ram), WITH_VM(test_both_or_neither), WITH_VM(test_vectors), WITH_VM(test_busy_lock),
 		WITH_VM(test_shared_line),

@@ -12,6 +12,32 @@
 
 static struct fake_pci *physical;
 static bool appear;
+static unsigned forgotten; /* resets of it */
+
+/* What function-level reset does to it; its virtual functions are gone. */
+static void forget(struct fake_pci *function)
+{
+	forgotten++;
+	fake_pci_set(function, SRIOV + PCI_SRIOV_CONTROL, 2, 0);
+	fake_pci_set(function, SRIOV + PCI_SRIOV_COUNT, 2, 0);
+	for (unsigned i = 0; i < 24; i += 4)
+		fake_pci_set(function, SRIOV + PCI_SRIOV_BARS + i, 4, 0);
+	for (uint32_t i = 0; i < pci_count(); i++)
+		if (pci_get(i)->physical != NULL)
+			fake_pci_find(pci_get(i)->address)->absent = true;
+}
+
+static void add_virtual(struct pci_address address)
+{
+	struct fake_pci *vf = fake_pci_find(address);
+
+	if (vf == NULL)
+		vf = fake_pci_add(address, 0xffff, 0xffff, 0x0200);
+	vf->absent = false;
+	fake_pci_set(vf, PCI_COMMAND, 2, 0);
+	fake_pci_make_express(vf, PCI_EXPRESS_ENDPOINT);
+	fake_pci_set(vf, 0x44, 4, (uint32_t)PCI_EXPRESS_CAN_FLR);
+}
 
 /* Virtual functions come and go with the enable bit. */
 static void written(struct fake_pci *function, unsigned offset, unsigned size)
@@ -19,17 +45,16 @@ static void written(struct fake_pci *function, unsigned offset, unsigned size)
 	uint32_t id = (uint32_t)(function->address.bus << 8 | function->address.device << 3 | function->address.function);
 
 	(void)size;
+	if (offset == 0x48 && (fake_pci_get(function, 0x48, 2) & PCI_EXPRESS_START_FLR) != 0)
+		forget(function);
 	if (offset != SRIOV + PCI_SRIOV_CONTROL || !appear || (fake_pci_get(function, offset, 2) & PCI_SRIOV_ENABLE) == 0)
 		return;
 	for (uint32_t i = 0; i < fake_pci_get(function, SRIOV + PCI_SRIOV_COUNT, 2); i++) {
 		uint32_t own = id + fake_pci_get(function, SRIOV + PCI_SRIOV_FIRST_OFFSET, 2) +
 			       i * fake_pci_get(function, SRIOV + PCI_SRIOV_STRIDE, 2);
 		struct pci_address address = {0, (uint8_t)(own >> 8), own >> 3 & 31, own & 7};
-		struct fake_pci *vf = fake_pci_add(address, 0xffff, 0xffff, 0x0200);
 
-		fake_pci_set(vf, PCI_COMMAND, 2, 0);
-		fake_pci_make_express(vf, PCI_EXPRESS_ENDPOINT);
-		fake_pci_set(vf, 0x44, 4, (uint32_t)PCI_EXPRESS_CAN_FLR);
+		add_virtual(address);
 	}
 }
 
@@ -55,7 +80,9 @@ static int set_up(void **state)
 	fake_pci_add_bar(physical, SRIOV + PCI_SRIOV_BARS, VF_BAR, VF_SIZE, 0xc);
 	fake_pci_add_bar(physical, SRIOV + PCI_SRIOV_BARS + 12, 0xfe000000, 0x1000, 0);
 	physical->written = written;
+	fake_pci_allow(physical, 0x48, 2, 0xffff);
 	appear = true;
+	forgotten = 0;
 	return 0;
 }
 
@@ -112,7 +139,8 @@ static void three_of_eight(void **state)
 	assert_int_equal(pci_enable_vfs(function, 2, &why), STATUS_EXISTS);
 }
 
-static void a_physical_function_with_vfs_is_not_reset(void **state)
+/* Not while a VM has one of them; then it takes them all along, and they come back at their places. */
+static void a_physical_function_is_reset_with_its_virtual_ones(void **state)
 {
 	const struct pci_function *function;
 	const char *why, *how;
@@ -120,11 +148,36 @@ static void a_physical_function_with_vfs_is_not_reset(void **state)
 	(void)state;
 	fake_pci_set(physical, 0x44, 4, (uint32_t)PCI_EXPRESS_CAN_FLR);
 	function = scan();
-	assert_int_equal(pci_enable_vfs(function, 1, &why), STATUS_OK);
+	assert_int_equal(pci_enable_vfs(function, 2, &why), STATUS_OK);
+	assert_int_equal(pci_claim(pci_get(4), PCI_OWNER_VM, "web"), STATUS_OK);
+	assert_ptr_equal(pci_vf_in_use(function), pci_get(4));
 	assert_int_equal(pci_reset_function(function, &how), STATUS_BUSY);
-	/* Its virtual function is, though its vendor reads as all ones. */
-	assert_int_equal(pci_reset_function(pci_get(3), &how), STATUS_OK);
+	/* The virtual function itself is, though its vendor reads as all ones. */
+	assert_int_equal(pci_reset_function(pci_get(4), &how), STATUS_OK);
 	assert_string_equal(how, "FLR");
+	pci_release(pci_get(4));
+	assert_null(pci_vf_in_use(function));
+	assert_int_equal(pci_reset_function(function, &how), STATUS_OK);
+	assert_int_equal(forgotten, 1);
+	assert_int_equal(control(), PCI_SRIOV_ENABLE | PCI_SRIOV_MEMORY | PCI_SRIOV_ARI);
+	assert_int_equal(fake_pci_get(physical, SRIOV + PCI_SRIOV_COUNT, 2), 2);
+	assert_int_equal(fake_pci_get(physical, SRIOV + PCI_SRIOV_BARS + 4, 4), 0x40);
+	assert_int_equal(pci_config_read(pci_get(4)->address, PCI_COMMAND, 2), PCI_COMMAND_MEMORY | PCI_COMMAND_INTERRUPT_DISABLE);
+	assert_int_equal(function->vf_count, 2);
+}
+
+static void virtual_functions_that_a_reset_loses(void **state)
+{
+	const struct pci_function *function;
+	const char *why, *how;
+
+	(void)state;
+	fake_pci_set(physical, 0x44, 4, (uint32_t)PCI_EXPRESS_CAN_FLR);
+	function = scan();
+	assert_int_equal(pci_enable_vfs(function, 2, &why), STATUS_OK);
+	appear = false;
+	assert_int_equal(pci_reset_function(function, &how), STATUS_TIMEOUT);
+	assert_true(function->dead);
 }
 
 static void what_cannot_be(void **state)
@@ -211,7 +264,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(three_of_eight, set_up),
-		cmocka_unit_test_setup(a_physical_function_with_vfs_is_not_reset, set_up),
+		cmocka_unit_test_setup(a_physical_function_is_reset_with_its_virtual_ones, set_up),
+		cmocka_unit_test_setup(virtual_functions_that_a_reset_loses, set_up),
 		cmocka_unit_test_setup(what_cannot_be, set_up),
 		cmocka_unit_test_setup(no_addresses, set_up),
 		cmocka_unit_test_setup(address_space_that_wraps, set_up),

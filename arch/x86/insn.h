@@ -89,6 +89,14 @@ static always_inline void insn_mfence(void) { __asm__ volatile("mfence" ::: "mem
 static always_inline void insn_lfence(void) { __asm__ volatile("lfence" ::: "memory"); }
 static always_inline void insn_invlpg(uint64_t address) { __asm__ volatile("invlpg (%0)" : : "r"(address) : "memory"); }
 static always_inline void insn_clflush(const volatile void *address) { __asm__ volatile("clflush (%0)" : : "r"(address) : "memory"); }
+/* 16 bytes, aligned, in one step for whatever reads them; only this CPU writes them now. */
+static always_inline void insn_store_16_bytes(uint64_t place[2], uint64_t low, uint64_t high)
+{
+	uint64_t old_low = place[0], old_high = place[1];
+
+	__asm__ volatile("1: lock cmpxchg16b (%2); jnz 1b"
+			 : "+a"(old_low), "+d"(old_high) : "r"(place), "b"(low), "c"(high) : "memory", "cc");
+}
 static always_inline void insn_wbinvd(void) { __asm__ volatile("wbinvd" ::: "memory"); }
 static always_inline void insn_ud2(void) { __asm__ volatile("ud2"); }
 static always_inline void insn_stac(void) { __asm__ volatile("stac" ::: "memory"); }

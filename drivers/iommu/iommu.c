@@ -57,27 +57,53 @@ bool iommu_reserved_memory(const struct pci_function *function, uint32_t nth, hp
 
 /* ---- boot ---- */
 
-static enum status attach_firmware(struct iommu_backend *from, const struct pci_function *function)
+/* A range may reach into another one of the same function. */
+static enum status map_firmware(struct iommu_domain *domain, hpa_t base, uint64_t length, uint32_t attributes)
 {
-	const struct pci_address *address = &function->address;
-	struct iommu_domain *domain;
-	char name[IOMMU_NAME_SIZE];
+	enum status status = page_table_map(&domain->table, base.value, base, length, attributes);
+
+	if (status != STATUS_EXISTS)
+		return status;
+	for (uint64_t offset = 0; offset < length; offset += PAGE_SIZE) {
+		hpa_t page = hpa(base.value + offset);
+
+		status = page_table_map(&domain->table, page.value, page, PAGE_SIZE, attributes);
+		if (status != STATUS_OK && status != STATUS_EXISTS)
+			return status;
+	}
+	return STATUS_OK;
+}
+
+static enum status fill_firmware(struct iommu_domain *domain, struct iommu_backend *from, const struct pci_function *function)
+{
+	uint32_t attributes = PAGE_READ | PAGE_WRITE | from->leaf_attributes;
+	enum status status = STATUS_OK;
 	uint64_t length;
 	hpa_t base;
+
+	for (uint32_t i = 0; status == STATUS_OK && from->reserved_memory(function, i, &base, &length); i++)
+		status = map_firmware(domain, base, length, attributes);
+	return status == STATUS_OK ? from->attach(domain, function) : status;
+}
+
+static enum status attach_firmware(struct iommu_backend *from, const struct pci_function *function)
+{
+	struct iommu_domain *domain;
+	char name[IOMMU_NAME_SIZE];
 	enum status status;
 
-	fmt_print(name, sizeof(name), "firmware %04x:%02x:%02x.%u", address->segment, address->bus, address->device, address->function);
+	fmt_print(name, sizeof(name), "firmware " PCI_ADDRESS_FORMAT, PCI_ADDRESS_ARGUMENTS(function->address));
 	status = iommu_create_domain_locked(name, from, &domain);
 	if (status != STATUS_OK)
 		return status;
+	status = fill_firmware(domain, from, function);
+	if (status != STATUS_OK) {
+		iommu_domain_destroy(domain);
+		return status;
+	}
 	domain->firmware = true;
-	for (uint32_t i = 0; status == STATUS_OK && from->reserved_memory(function, i, &base, &length); i++)
-		status = page_table_map(&domain->table, base.value, base, length, PAGE_READ | PAGE_WRITE | from->leaf_attributes);
-	if (status == STATUS_OK)
-		status = from->attach(domain, function);
-	if (status == STATUS_OK)
-		domain->functions[domain->function_count++].function = function;
-	return status;
+	domain->functions[domain->function_count++].function = function;
+	return STATUS_OK;
 }
 
 /* Before translation is on. A failure costs the firmware its memory, nobody else anything. */
@@ -95,9 +121,8 @@ static void attach_all_firmware(struct iommu_backend *from)
 			continue;
 		status = attach_firmware(from, function);
 		if (status != STATUS_OK)
-			log_warning("IOMMU: the memory that firmware keeps for %04x:%02x:%02x.%u cannot be mapped: %s",
-				    function->address.segment, function->address.bus, function->address.device,
-				    function->address.function, status_name(status));
+			log_warning("IOMMU: the memory that firmware keeps for " PCI_ADDRESS_FORMAT " cannot be mapped: %s",
+				    PCI_ADDRESS_ARGUMENTS(function->address), status_name(status));
 	}
 }
 
@@ -137,10 +162,10 @@ static void describe_domain(const struct iommu_domain *domain, iommu_print print
 	print("  %-3u %-31s %6llu KiB of tables%s\n", domain->id, domain->name,
 	      (unsigned long long)(domain->table.table_pages * PAGE_SIZE / KIB), domain->lost ? ", lost: a unit did not answer" : "");
 	for (uint32_t i = 0; i < domain->function_count; i++) {
-		const struct pci_address *address = &domain->functions[i].function->address;
+		const struct iommu_attachment *attachment = &domain->functions[i];
 
-		print("      %04x:%02x:%02x.%u%s\n", address->segment, address->bus, address->device, address->function,
-		      domain->functions[i].ats ? ", keeps translations itself" : "");
+		print("      " PCI_ADDRESS_FORMAT "%s\n", PCI_ADDRESS_ARGUMENTS(attachment->function->address),
+		      attachment->ats ? ", keeps translations itself" : "");
 	}
 }
 

@@ -68,11 +68,23 @@ enum status vtd_probe(struct iommu_backend *backend, const struct boot_info *inf
 
 /* ---- switching on ---- */
 
-/* If firmware left translation on, it goes on with the new tables: nothing is let through in between. */
+/*
+ * If firmware left translation on, it goes on with the new tables: nothing is let through in between. Only tables of another mode
+ * cannot be exchanged meanwhile; for that moment it counts that no function is a bus master yet.
+ */
+static enum status leave_other_mode(struct vtd_unit *unit)
+{
+	if ((vtd_read32(unit, VTD_GLOBAL_STATUS) & VTD_TRANSLATION) == 0 || (vtd_read64(unit, VTD_ROOT_TABLE) & VTD_ROOT_TABLE_MODE) == 0)
+		return STATUS_OK;
+	return vtd_command(unit, VTD_TRANSLATION, false);
+}
+
 static enum status set_root_table(struct vtd_unit *unit)
 {
-	enum status status = vtd_flush_write_buffer(unit);
+	enum status status = leave_other_mode(unit);
 
+	if (status == STATUS_OK)
+		status = vtd_flush_write_buffer(unit);
 	if (status != STATUS_OK)
 		return status;
 	vtd_write64(unit, VTD_ROOT_TABLE, physmap_address(unit->root_table).value);

@@ -3,6 +3,7 @@
 #include "arch/x86/acpi/acpi.h"
 #include "arch/x86/irq/ioapic.h"
 #include "arch/x86/irq/lapic.h"
+#include "arch/x86/log.h"
 #include "drivers/iommu/iommu_backend.h"
 #include "drivers/iommu/vtd_interrupt.h"
 #include "drivers/iommu/vtd_units.h"
@@ -56,21 +57,23 @@ static enum status remap_input(uint32_t io_apic, uint8_t vector, uint32_t apic_i
 	return status;
 }
 
+/* What firmware left on, or what is on in some units only, would block the host's own interrupts. */
+static void disable_all(void)
+{
+	for (uint32_t i = 0; i < vtd_unit_count(); i++)
+		if (vtd_interrupt_disable(vtd_unit_get(i)) != STATUS_OK)
+			log_error("IOMMU %u: does not stop remapping interrupts: the host's own may be lost", i);
+}
+
 static enum status enable_all(void)
 {
 	enum status status = STATUS_OK;
 
 	for (uint32_t i = 0; status == STATUS_OK && i < vtd_unit_count(); i++)
 		status = vtd_interrupt_enable(vtd_unit_get(i));
+	if (status != STATUS_OK)
+		disable_all();
 	return status;
-}
-
-/* What firmware left on would block the host's own interrupts. */
-static void disable_all(void)
-{
-	for (uint32_t i = 0; i < vtd_unit_count(); i++)
-		if (vtd_read32(vtd_unit_get(i), VTD_GLOBAL_STATUS) & VTD_INTERRUPT_REMAPPING)
-			(void)!vtd_command(vtd_unit_get(i), VTD_INTERRUPT_REMAPPING, false);
 }
 
 const char *vtd_host_interrupts_remap(void)

@@ -1,5 +1,6 @@
 #include "drivers/iommu/vtd_interrupt.h"
 
+#include "arch/x86/insn.h"
 #include "arch/x86/mm/page_pool.h"
 #include "arch/x86/physmap.h"
 #include "drivers/iommu/vtd_queue.h"
@@ -34,6 +35,14 @@ enum status vtd_interrupt_enable(struct vtd_unit *unit)
 		status = vtd_command(unit, VTD_COMPATIBILITY_FORMAT, false);
 	unit->remapping = status == STATUS_OK;
 	return status;
+}
+
+enum status vtd_interrupt_disable(struct vtd_unit *unit)
+{
+	unit->remapping = false;
+	if ((vtd_read32(unit, VTD_GLOBAL_STATUS) & VTD_INTERRUPT_REMAPPING) == 0)
+		return STATUS_OK;
+	return vtd_command(unit, VTD_INTERRUPT_REMAPPING, false);
 }
 
 enum status vtd_interrupt_allocate(struct vtd_unit *unit, uint16_t *index)
@@ -84,17 +93,8 @@ enum status vtd_interrupt_write(struct vtd_unit *unit, uint16_t index, const str
 
 	if (status != STATUS_OK)
 		return status;
-	if (entry[0] & VTD_PRESENT) {
-		/* Halves of two entries must never be taken for one. */
-		__atomic_store_n(&entry[0], 0, __ATOMIC_RELEASE);
-		vtd_publish(unit, entry, ENTRY_SIZE);
-		status = vtd_invalidate_interrupt(unit, index);
-		if (status != STATUS_OK)
-			return status;
-	}
-	__atomic_store_n(&entry[1], high, __ATOMIC_RELEASE);
-	vtd_publish(unit, entry, ENTRY_SIZE);
-	__atomic_store_n(&entry[0], low, __ATOMIC_RELEASE);
+	/* In one step: halves of two entries are never taken for one, and no interrupt meets an entry that is absent for a moment. */
+	insn_store_16_bytes(entry, low, high);
 	vtd_publish(unit, entry, ENTRY_SIZE);
 	return vtd_invalidate_interrupt(unit, index);
 }

@@ -15,6 +15,8 @@
 must_check enum status vtd_interrupt_start(struct vtd_unit *unit, bool x2apic);
 /** vtd_interrupt_enable() - remapping on; from now on only what has an entry gets through. STATUS_TIMEOUT. */
 must_check enum status vtd_interrupt_enable(struct vtd_unit *unit);
+/** vtd_interrupt_disable() - remapping off, whoever turned it on: interrupts name the CPU themselves. STATUS_TIMEOUT. */
+must_check enum status vtd_interrupt_disable(struct vtd_unit *unit);
 
 /** vtd_interrupt_allocate() - an entry that blocks. STATUS_NO_MEMORY. vtd_interrupt_free() takes a blocked one back. */
 must_check enum status vtd_interrupt_allocate(struct vtd_unit *unit, uint16_t *index);
@@ -28,7 +30,7 @@ struct vtd_interrupt {
 	hpa_t descriptor;  /* posted */
 };
 
-/** vtd_interrupt_write() - entry @index becomes @interrupt (NULL: blocks), in force when it returns. STATUS_OUT_OF_RANGE (the
+/** vtd_interrupt_write() - entry @index becomes @interrupt (NULL: blocks), in force when it returns; until then the old one is. STATUS_OUT_OF_RANGE (the
  * APIC id; nothing changed); STATUS_UNSUPPORTED (posted); STATUS_TIMEOUT, STATUS_IO. */
 must_check enum status vtd_interrupt_write(struct vtd_unit *unit, uint16_t index, const struct vtd_interrupt *interrupt);
 /** vtd_interrupt_read() - what entry @index lets through; false: nothing. */

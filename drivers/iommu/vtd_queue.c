@@ -19,10 +19,8 @@ static struct log_limit limit; /* a device can cause timeouts */
 /* A queue of firmware's should be empty before it is turned off; one that stands still is turned off all the same. */
 static enum status queue_stop(struct vtd_unit *unit)
 {
-	uint64_t tail;
+	uint64_t tail = vtd_read64(unit, VTD_QUEUE_TAIL);
 
-	vtd_write32(unit, VTD_FAULT_STATUS, (uint32_t)VTD_QUEUE_ERRORS);
-	tail = vtd_read64(unit, VTD_QUEUE_TAIL);
 	if (vtd_wait64(unit, VTD_QUEUE_HEAD, ~0ull, tail) != STATUS_OK)
 		log_warning("IOMMU %u: firmware left invalidations in its queue that do not end", unit->index);
 	return vtd_command(unit, VTD_QUEUED_INVALIDATION, false);
@@ -43,6 +41,7 @@ enum status vtd_queue_start(struct vtd_unit *unit)
 	unit->queue = (uint64_t *)(void *)pages;
 	unit->queue_status = (volatile uint32_t *)(void *)(pages + STATUS_PAGE_OFFSET);
 	unit->queue_tail = 0;
+	vtd_write32(unit, VTD_FAULT_STATUS, (uint32_t)VTD_QUEUE_ERRORS);
 	vtd_write64(unit, VTD_QUEUE_TAIL, 0);
 	vtd_write64(unit, VTD_QUEUE_ADDRESS, physmap_address(pages).value);
 	/* After a timeout the pages stay the unit's, which may read them later. */

@@ -38,6 +38,8 @@ enum {
 /* Of status, what a command must repeat so that it stays as it is; the others are events. */
 #define VTD_COMMAND_KEPT (VTD_TRANSLATION | VTD_QUEUED_INVALIDATION | VTD_INTERRUPT_REMAPPING | VTD_COMPATIBILITY_FORMAT)
 
+#define VTD_ROOT_TABLE_MODE BITS(11, 10) /* of the root table register; 0: legacy */
+
 #define VTD_CONTEXT_INVALIDATE BIT(63)
 #define VTD_CONTEXT_GLOBAL (1ull << 61)
 

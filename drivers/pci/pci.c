@@ -9,6 +9,8 @@
 #include "lib/string.h"
 
 #define BUSES 256u
+#define READY_STEP 10000u /* [us] */
+#define READY_STEPS 100u
 
 #define FUNCTIONS_PER_PAGE (PAGE_SIZE / sizeof(struct pci_function))
 #define PAGES ((PCI_MAX_FUNCTIONS + FUNCTIONS_PER_PAGE - 1) / FUNCTIONS_PER_PAGE)
@@ -16,6 +18,7 @@
 /* Machines have a handful or hundreds, and each is large: pages of them, taken when they are needed and never given back. */
 static struct pci_function *pages[PAGES];
 static uint32_t function_count, functions_lost;
+static unsigned ready_steps; /* left, to wait for functions */
 
 static struct pci_function *place_of(uint32_t index)
 {
@@ -65,6 +68,34 @@ void pci_read_identity(struct pci_function *function)
 	function->subsystem_id = (uint16_t)pci_read(function, PCI_SUBSYSTEM, 2);
 }
 
+/* Else a CPU that reads a register of a function which is not ready, after a reset, would stand until it is. */
+static void show_retries(const struct pci_function *port)
+{
+	unsigned capabilities = pci_express_register(port, PCI_EXPRESS_ROOT_CAPABILITIES);
+
+	if (port->express_type != PCI_EXPRESS_ROOT_PORT || (pci_read(port, capabilities, 2) & PCI_EXPRESS_CAN_SHOW_RETRY) == 0)
+		return;
+	pci_update(port, pci_express_register(port, PCI_EXPRESS_ROOT_CONTROL), 2, 0, PCI_EXPRESS_SHOW_RETRY);
+}
+
+static bool is_ready(struct pci_address address)
+{
+	return pci_config_read(address, PCI_VENDOR, 4) != (PCI_VENDOR_NOT_READY | (uint32_t)PCI_VENDOR_NONE << 16);
+}
+
+/* All that are not ready yet share one second, which is what each may take after its reset. */
+static uint16_t read_vendor(struct pci_address address)
+{
+	for (; !is_ready(address); ready_steps--) {
+		if (ready_steps == 0) {
+			log_warning("PCI: " PCI_ADDRESS_FORMAT ": does not get ready: it is left out", PCI_ADDRESS_ARGUMENTS(address));
+			return PCI_VENDOR_NONE;
+		}
+		pci_wait(READY_STEP);
+	}
+	return (uint16_t)pci_config_read(address, PCI_VENDOR, 2);
+}
+
 static void read_function(struct pci_function *function)
 {
 	function->device_id = (uint16_t)pci_read(function, PCI_DEVICE, 2);
@@ -77,6 +108,7 @@ static void read_function(struct pci_function *function)
 	}
 	pci_read_bars(function);
 	pci_read_capabilities(function);
+	show_retries(function);
 	pci_sriov_init(function);
 	if (function->capabilities_broken)
 		log_warning("PCI: " PCI_ADDRESS_FORMAT ": its list of capabilities is broken: the rest of it is not used",
@@ -86,7 +118,7 @@ static void read_function(struct pci_function *function)
 /* Adds the function at @address if there is one; *@multi_function: its device may have others, as its function 0 said. */
 static bool add_function(struct pci_address address, bool *multi_function)
 {
-	uint16_t vendor = (uint16_t)pci_config_read(address, PCI_VENDOR, 2);
+	uint16_t vendor = read_vendor(address);
 	struct pci_function *function;
 	uint8_t header;
 
@@ -149,6 +181,7 @@ enum status pci_scan(void)
 	const struct acpi_mcfg *mcfg = &acpi_get()->mcfg;
 
 	function_count = functions_lost = 0;
+	ready_steps = READY_STEPS;
 	memset(pages, 0, sizeof(pages));
 	pci_config_init();
 	scan_buses(0, 0, BUSES - 1);

@@ -75,10 +75,18 @@ static void join_by_bridge(const struct pci_function *bridge)
 	}
 }
 
+/* A link has one device at its end: with ARI the numbers of its functions fill the place of device numbers as well. */
+static bool is_on_link(const struct pci_function *function)
+{
+	const struct pci_function *port = function->parent;
+
+	return port != NULL && (port->express_type == PCI_EXPRESS_ROOT_PORT || port->express_type == PCI_EXPRESS_DOWNSTREAM_PORT);
+}
+
 static bool same_device(const struct pci_function *a, const struct pci_function *b)
 {
 	return a->physical == NULL && b->physical == NULL && a->address.segment == b->address.segment &&
-	       a->address.bus == b->address.bus && a->address.device == b->address.device;
+	       a->address.bus == b->address.bus && (a->address.device == b->address.device || is_on_link(a));
 }
 
 /* Virtual functions are made to be apart from each other and from their physical one. */

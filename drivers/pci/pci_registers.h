@@ -35,6 +35,7 @@ enum {
 };
 
 #define PCI_VENDOR_NONE 0xffffu
+#define PCI_VENDOR_NOT_READY 0x0001u /* "configuration request retry", where root ports show it */
 
 #define PCI_COMMAND_PORTS BIT(0)
 #define PCI_COMMAND_MEMORY BIT(1)
@@ -70,12 +71,16 @@ enum {
 #define PCI_EXPRESS_DEVICE_CONTROL 8u
 #define PCI_EXPRESS_DEVICE_STATUS 10u
 #define PCI_EXPRESS_LINK_CONTROL 16u
+#define PCI_EXPRESS_ROOT_CONTROL 28u
+#define PCI_EXPRESS_ROOT_CAPABILITIES 30u
 #define PCI_EXPRESS_DEVICE_CAPABILITIES_2 36u
 #define PCI_EXPRESS_DEVICE_CONTROL_2 40u
 #define PCI_EXPRESS_CAN_FLR BIT(28)      /* device capabilities */
 #define PCI_EXPRESS_PHANTOM_FUNCTIONS BIT(9) /* device control: requests show unused function numbers as well */
 #define PCI_EXPRESS_START_FLR BIT(15)    /* device control */
 #define PCI_EXPRESS_PENDING BIT(5)       /* device status: requests that are not answered yet */
+#define PCI_EXPRESS_CAN_SHOW_RETRY BIT(0) /* root capabilities: PCI_VENDOR_NOT_READY */
+#define PCI_EXPRESS_SHOW_RETRY BIT(4)     /* root control */
 #define PCI_EXPRESS_ARI_FORWARDING BIT(5) /* device capabilities 2 and control 2 */
 
 #define PCI_ADVANCED_CAPABILITIES 3u

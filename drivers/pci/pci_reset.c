@@ -18,7 +18,6 @@
 
 #define POWER_D0 0u
 #define POWER_D3HOT 3u
-#define VENDOR_NOT_READY 0x0001u /* "configuration request retry", where root ports show it */
 
 enum place { HEADER, CAPABILITY, EXTENDED };
 
@@ -170,7 +169,7 @@ static enum status wait_until_ready(const struct pci_function *function)
 {
 	for (uint64_t waited = 0; waited < READY_LIMIT; waited += READY_STEP) {
 		/* Vendor and device of a virtual function are all ones at any time. */
-		if (pci_read(function, PCI_VENDOR, 2) != VENDOR_NOT_READY && pci_read(function, PCI_COMMAND, 4) != UINT32_MAX)
+		if (pci_read(function, PCI_VENDOR, 2) != PCI_VENDOR_NOT_READY && pci_read(function, PCI_COMMAND, 4) != UINT32_MAX)
 			return STATUS_OK;
 		pci_wait(READY_STEP);
 	}

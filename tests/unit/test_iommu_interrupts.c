@@ -64,6 +64,8 @@ static void routes_change_at_once(void **state)
 	assert_raises(0, 2, 0x51, 0);
 	assert_int_equal(iommu_interrupt_route(&interrupt, 0x60, 1), STATUS_OK);
 	assert_raises(0, 2, 0x60, 1 << 8);
+	/* Never absent in between, which would lose an interrupt that comes then. */
+	assert_int_equal(models[0].absent_entries, 0);
 	assert_int_equal(iommu_interrupt_block(&interrupt), STATUS_OK);
 	assert_fault(0, 2, interrupt.address, 0x22);
 	assert_int_equal(iommu_interrupt_route(&interrupt, 0x61, 1), STATUS_OK);
@@ -203,6 +205,18 @@ static void units_that_do_not_start_are_told(void **state)
 	assert_not_isolated("interrupt remapping does not start: ");
 }
 
+/* On in all units or in none: the host's inputs go through one of them, in one format. */
+static void one_that_does_not_start_stops_the_others(void **state)
+{
+	(void)state;
+	fixture_add_io_apic(fixture_add_unit(true));
+	fixture_add_scope(&fixture_add_unit(false)->scopes, ACPI_SCOPE_ENDPOINT, 0, 3, 0);
+	models[1].deaf_to = (uint32_t)VTD_INTERRUPT_REMAPPING;
+	assert_not_isolated("interrupt remapping does not start: ");
+	assert_false(models[0].status & VTD_INTERRUPT_REMAPPING);
+	assert_null(fixture_remapper);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, iommu_fixture_set_up, iommu_fixture_tear_down)
@@ -218,6 +232,7 @@ int main(void)
 		TEST(without_the_io_apics_source_nothing_is_remapped),
 		TEST(units_that_cannot_are_named),
 		TEST(units_that_do_not_start_are_told),
+		TEST(one_that_does_not_start_stops_the_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

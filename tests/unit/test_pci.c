@@ -98,6 +98,42 @@ static void test_no_memory(void **state)
 	assert_int_equal(pci_count(), 40);
 }
 
+static uint64_t ready_at;
+
+static void not_ready(struct fake_pci *function, unsigned offset, unsigned size)
+{
+	(void)offset, (void)size;
+	fake_pci_set(function, PCI_VENDOR, 4, fake_tsc < ready_at ? 0xffff0001 : 0x00020001);
+}
+
+/* Root ports are made to show it, so that no CPU stands still for it; nobody makes the boot wait for ever. */
+static void test_not_ready(void **state)
+{
+	struct fake_pci *port, *late, *never;
+	uint64_t start;
+
+	(void)state;
+	port = fake_pci_add_bridge((struct pci_address){0, 0, 1, 0}, 1, 1);
+	fake_pci_make_express(port, PCI_EXPRESS_ROOT_PORT);
+	fake_pci_set(port, 0x40 + PCI_EXPRESS_ROOT_CAPABILITIES, 2, 1);
+	fake_pci_allow(port, 0x40 + PCI_EXPRESS_ROOT_CONTROL, 2, 0x1f);
+	late = add(1, 0, 0, 1, 2, 0x0200);
+	late->reading = not_ready;
+	ready_at = fake_tsc + FIXTURE_HZ / 2;
+	assert_int_equal(pci_scan(), STATUS_OK);
+	assert_int_equal(pci_count(), 2);
+	assert_int_equal(pci_get(1)->device_id, 2);
+	assert_int_equal(fake_pci_get(port, 0x40 + PCI_EXPRESS_ROOT_CONTROL, 2), PCI_EXPRESS_SHOW_RETRY);
+	never = add(0, 2, 0, 1, 2, 0x0200);
+	never->reading = late->reading = not_ready;
+	ready_at = UINT64_MAX;
+	start = fake_tsc;
+	assert_int_equal(pci_scan(), STATUS_OK);
+	assert_int_equal(pci_count(), 1);
+	assert_true(fake_tsc - start < 2 * (uint64_t)FIXTURE_HZ);
+	assert_non_null(strstr(fixture_log, "0000:00:02.0: does not get ready"));
+}
+
 static void test_no_pci(void **state)
 {
 	(void)state;
@@ -234,6 +270,7 @@ int main(void)
 		cmocka_unit_test_setup(test_hostile_bridges, pci_fixture_set_up),
 		cmocka_unit_test_setup(test_too_many, pci_fixture_set_up),
 		cmocka_unit_test_setup(test_no_memory, pci_fixture_set_up),
+		cmocka_unit_test_setup(test_not_ready, pci_fixture_set_up),
 		cmocka_unit_test_setup(test_no_pci, pci_fixture_set_up),
 		cmocka_unit_test_setup(test_config_access, pci_fixture_set_up),
 		cmocka_unit_test_setup(test_ecam, pci_fixture_set_up),

@@ -81,6 +81,20 @@ static void functions_of_one_device(void **state)
 	assert_int_not_equal(group(0, 3, 0), group(0, 3, 1));
 }
 
+/* On a link device numbers are the upper part of function numbers (ARI). */
+static void functions_beyond_eight(void **state)
+{
+	(void)state;
+	port(0, 1, PCI_EXPRESS_ROOT_PORT, 1, 1, ACS_PORT);
+	endpoint(1, 0, 0)->bytes[PCI_HEADER_TYPE] = 0x80;
+	endpoint(1, 1, 0);
+	endpoint(0, 2, 0)->bytes[PCI_HEADER_TYPE] = 0x80;
+	endpoint(0, 3, 0);
+	assert_int_equal(pci_scan(), STATUS_OK);
+	assert_int_equal(group(1, 0, 0), group(1, 1, 0));
+	assert_int_not_equal(group(0, 2, 0), group(0, 3, 0));
+}
+
 static void root_ports(void **state)
 {
 	struct fake_pci *with = port(0, 1, PCI_EXPRESS_ROOT_PORT, 1, 1, ACS_PORT);
@@ -195,6 +209,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(single_functions_are_apart, set_up),
 		cmocka_unit_test_setup(functions_of_one_device, set_up),
+		cmocka_unit_test_setup(functions_beyond_eight, set_up),
 		cmocka_unit_test_setup(root_ports, set_up),
 		cmocka_unit_test_setup(ways_past_redirection_are_closed, set_up),
 		cmocka_unit_test_setup(a_port_whose_acs_does_not_stay_on, set_up),

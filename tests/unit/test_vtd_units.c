@@ -138,6 +138,33 @@ static void translation_that_was_on_stays_on(void **state)
 	assert_int_equal(model_dma(0, fixture_requester(0, 2), 48 * MIB, true, &reached), 1);
 }
 
+/* Tables of scalable mode cannot be exchanged for ours while they are in use. */
+static void translation_of_another_mode_is_interrupted(void **state)
+{
+	uint64_t reached;
+
+	(void)state;
+	models[0].status = (uint32_t)VTD_TRANSLATION;
+	models[0].root_table = models[0].root_table_next = 48 * MIB | BIT(10);
+	fixture_start_plain();
+	assert_int_equal(models[0].translation_off, 1);
+	assert_true(models[0].status & VTD_TRANSLATION);
+	assert_int_equal(model_dma(0, fixture_requester(0, 2), 48 * MIB, true, &reached), 1);
+}
+
+static void a_queue_that_firmware_left_broken_is_replaced(void **state)
+{
+	(void)state;
+	models[0].status = (uint32_t)VTD_QUEUED_INVALIDATION;
+	models[0].queue_address = 40 * MIB;
+	models[0].queue_tail = 0x40; /* of nothing: descriptors of type 0, which it refuses */
+	models[0].fault_status = VTD_QUEUE_ERROR;
+	fixture_start_plain();
+	assert_non_null(strstr(fixture_log, "firmware left invalidations in its queue that do not end"));
+	assert_int_equal(models[0].queue_head, models[0].queue_tail);
+	assert_int_equal(models[0].fault_status & VTD_QUEUE_ERRORS, 0);
+}
+
 static void faults_of_before_are_not_told(void **state)
 {
 	(void)state;
@@ -200,6 +227,36 @@ static void reserved_memory_must_be_firmwares(void **state)
 	assert_int_equal(base.value, 3 * GIB + PAGE_SIZE);
 	assert_false(iommu_reserved_memory(fixture_find(0, 2), 1, &base, &length));
 	assert_non_null(strstr(fixture_log, "memory 0x3ffff000..0x40000fff that firmware wants for devices is not given to them"));
+}
+
+static void reserved_ranges_may_overlap(void **state)
+{
+	uint64_t reached;
+
+	(void)state;
+	fixture_add_rmrr(3 * GIB, 4 * PAGE_SIZE, 2);
+	fixture_add_rmrr(3 * GIB + 2 * PAGE_SIZE, 4 * PAGE_SIZE, 2);
+	fixture_start_plain();
+	for (unsigned i = 0; i < 6; i++) {
+		assert_int_equal(model_dma(0, fixture_requester(0, 2), 3 * GIB + i * PAGE_SIZE, true, &reached), MODEL_OK);
+		assert_int_equal(reached, 3 * GIB + i * PAGE_SIZE);
+	}
+	assert_int_equal(model_dma(0, fixture_requester(0, 2), 3 * GIB + 6 * PAGE_SIZE, true, &reached), 5);
+}
+
+/* It costs the firmware its memory, and leaves nothing behind. */
+static void no_memory_for_reserved_ranges(void **state)
+{
+	uint64_t reached;
+
+	(void)state;
+	fixture_add_rmrr(3 * GIB, PAGE_SIZE, 2);
+	fixture_add_io_apic(fixture_add_unit(true));
+	pool_fail_at = 4; /* functions, root table, the domain's root; then a table of it */
+	assert_int_equal(fixture_start(), STATUS_OK);
+	assert_non_null(strstr(fixture_log, "firmware keeps for 0000:00:02.0 cannot be mapped: no memory"));
+	assert_int_equal(page_pool_owned_bytes(PAGE_OWNER_TABLE), 0);
+	assert_int_not_equal(model_dma(0, fixture_requester(0, 2), 3 * GIB, true, &reached), MODEL_OK);
 }
 
 /* ---- units that fail ---- */
@@ -294,8 +351,12 @@ int main(void)
 		TEST(a_domain_spans_units),
 		TEST(five_levels_where_there_are_no_four),
 		TEST(translation_that_was_on_stays_on),
+		TEST(translation_of_another_mode_is_interrupted),
+		TEST(a_queue_that_firmware_left_broken_is_replaced),
 		TEST(faults_of_before_are_not_told),
 		TEST(reserved_memory_must_be_firmwares),
+		TEST(reserved_ranges_may_overlap),
+		TEST(no_memory_for_reserved_ranges),
 		TEST(capabilities_that_cannot_be),
 		TEST(capabilities_of_a_known_unit),
 	};

@@ -58,6 +58,7 @@ struct vtd_model {
 	/* What was seen. */
 	unsigned events, device_invalidations, queue_runs, translation_off, global_invalidations, page_invalidations;
 	uint64_t last_device_invalidation; /* low half */
+	unsigned absent_entries;           /* interrupt entries that were absent when they were invalidated */
 };
 
 static struct vtd_model models[MODEL_UNITS];
@@ -368,6 +369,9 @@ static bool model_execute(struct vtd_model *model, uint64_t low, uint64_t high)
 		model_drop_kept(model, low, high);
 		return true;
 	case VTD_DESCRIPTOR_INTERRUPT:
+		if (low & BIT(4))
+			model->absent_entries += !(model_load(model, (model->interrupt_table & VTD_ENTRY_ADDRESS) +
+							      (low >> 32 & 0xffff) * 16) & VTD_PRESENT);
 		for (unsigned i = 0; i < MODEL_CACHE; i++)
 			if (!(low & BIT(4)) || model->interrupts[i].index == (uint16_t)(low >> 32))
 				model->interrupts[i].valid = false;
@@ -447,6 +451,7 @@ static uint64_t model_read_register(struct vtd_model *model, uint64_t offset)
 	case VTD_CAPABILITY: return model->capability;
 	case VTD_EXTENDED_CAPABILITY: return model->extended;
 	case VTD_GLOBAL_STATUS: return model->status;
+	case VTD_ROOT_TABLE: return model->root_table_next;
 	case VTD_FAULT_STATUS: return model->fault_status;
 	case VTD_FAULT_CONTROL: return model->fault_control;
 	case VTD_PROTECTED_MEMORY: return model->protected_memory;

@@ -57,6 +57,11 @@ void insn_mfence(void);
 void insn_lfence(void);
 void insn_invlpg(uint64_t address);
 void insn_clflush(const volatile void *address);
+static inline void insn_store_16_bytes(uint64_t place[2], uint64_t low, uint64_t high)
+{
+	place[0] = low;
+	place[1] = high;
+}
 void insn_wbinvd(void);
 void insn_ud2(void);
 void insn_stac(void);

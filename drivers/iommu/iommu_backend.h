@@ -6,11 +6,13 @@
 #include "lib/types.h"
 
 #define IOMMU_MAX_DOMAINS 64u
+#define IOMMU_MAX_UNITS 32u
 #define IOMMU_ALL_ADDRESSES ((uint64_t)1 << 63) /* [bytes] from 0, more than any table reaches */
 
 struct iommu_attachment {
 	const struct pci_function *function;
-	bool ats; /* it keeps translations itself */
+	bool ats;      /* it keeps translations itself */
+	uint16_t unit; /* that serves it; below IOMMU_MAX_UNITS */
 };
 
 struct iommu_domain {
@@ -20,6 +22,7 @@ struct iommu_domain {
 	uint16_t id;   /* 1.. */
 	char name[IOMMU_NAME_SIZE];
 	struct page_table table;
+	uint32_t units; /* of its functions, a bit each: which has to be told of changes */
 	uint32_t function_count;
 	struct iommu_attachment functions[IOMMU_MAX_FUNCTIONS];
 };
@@ -38,6 +41,8 @@ struct iommu_backend {
 	enum status (*enable)(const char **why, const char **interrupts_why);
 
 	bool (*covers)(const struct pci_function *function, const char **why);
+	/* Of a function that is covered. */
+	uint16_t (*unit_of)(const struct pci_function *function);
 	bool (*reserved_memory)(const struct pci_function *function, uint32_t nth, hpa_t *base, uint64_t *length);
 
 	enum status (*attach)(const struct iommu_domain *domain, const struct pci_function *function);

@@ -69,6 +69,17 @@ enum status iommu_domain_create(const char *name, struct iommu_domain **domain)
 static void remove_attachment(struct iommu_domain *domain, struct iommu_attachment *attachment)
 {
 	*attachment = domain->functions[--domain->function_count];
+	domain->units = 0;
+	for (uint32_t i = 0; i < domain->function_count; i++)
+		domain->units |= (uint32_t)BIT(domain->functions[i].unit);
+}
+
+static void add_attachment(struct iommu_domain *domain, const struct pci_function *function)
+{
+	uint16_t unit = iommu_backend()->unit_of(function);
+
+	domain->functions[domain->function_count++] = (struct iommu_attachment){.function = function, .unit = unit};
+	domain->units |= (uint32_t)BIT(unit);
 }
 
 static void forget_faults(const struct pci_function *function)
@@ -219,7 +230,7 @@ static enum status attach_locked(struct iommu_domain *domain, const struct pci_f
 	status = iommu_backend()->attach(domain, function);
 	if (status != STATUS_OK)
 		return status;
-	domain->functions[domain->function_count++] = (struct iommu_attachment){.function = function};
+	add_attachment(domain, function);
 	return STATUS_OK;
 }
 

@@ -22,6 +22,13 @@ static bool covers(const struct pci_function *function, const char **why)
 	return vtd_unit_of(function) != NULL;
 }
 
+_Static_assert(VTD_MAX_UNITS <= IOMMU_MAX_UNITS, "a bit for each of them");
+
+static uint16_t unit_of(const struct pci_function *function)
+{
+	return vtd_unit_of(function)->index;
+}
+
 /* Rare, so that everything is dropped: what a unit may have kept of entries that were not present is gone as well. */
 static enum status attach(const struct iommu_domain *domain, const struct pci_function *function)
 {
@@ -64,14 +71,6 @@ static void silence(uint16_t index, uint16_t requester)
 		log_error("IOMMU %u: does not take notice of a device that is cut off", unit->index);
 }
 
-static bool unit_serves(const struct vtd_unit *unit, const struct iommu_domain *domain)
-{
-	for (uint32_t i = 0; i < domain->function_count; i++)
-		if (vtd_unit_of(domain->functions[i].function) == unit)
-			return true;
-	return false;
-}
-
 static enum status invalidate(const struct iommu_domain *domain, uint64_t input, uint64_t length, bool added)
 {
 	enum status status = STATUS_OK;
@@ -80,7 +79,7 @@ static enum status invalidate(const struct iommu_domain *domain, uint64_t input,
 		struct vtd_unit *unit = vtd_unit_get(i);
 		enum status one;
 
-		if (!unit_serves(unit, domain))
+		if ((domain->units & BIT(i)) == 0)
 			continue;
 		if (added && !unit->capabilities.caching_mode)
 			one = vtd_flush_write_buffer(unit);
@@ -150,6 +149,7 @@ struct iommu_backend vtd_backend = {
 	.probe = vtd_probe,
 	.enable = vtd_enable,
 	.covers = covers,
+	.unit_of = unit_of,
 	.reserved_memory = vtd_reserved_memory,
 	.attach = attach,
 	.block = block,

@@ -85,7 +85,8 @@ bool vtd_fault_read(struct vtd_unit *unit, struct iommu_fault *fault)
 	uint64_t high;
 	bool found;
 
-	if ((status & (VTD_FAULT_PENDING | VTD_FAULT_OVERFLOW)) == 0)
+	/* All ones: the unit is gone. */
+	if ((status & (VTD_FAULT_PENDING | VTD_FAULT_OVERFLOW)) == 0 || status == UINT32_MAX)
 		return false;
 	found = find_record(unit, status, &record, &high);
 	if (found) {

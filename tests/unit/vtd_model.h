@@ -58,6 +58,9 @@ struct vtd_model {
 	/* What was seen. */
 	unsigned events, device_invalidations, queue_runs, translation_off, global_invalidations, page_invalidations;
 	uint64_t last_device_invalidation; /* low half */
+	unsigned reserved_bits;            /* table entries with snooping for a unit that has no control of it */
+	unsigned write_buffer_flushes;
+	bool protected_while_off;          /* protected memory was, until translation was on */
 	unsigned absent_entries;           /* interrupt entries that were absent when they were invalidated */
 };
 
@@ -128,7 +131,8 @@ static bool model_find_context(struct vtd_model *model, uint16_t requester, stru
 	for (unsigned i = 0; i < MODEL_CACHE; i++)
 		if (model->contexts[i].valid && model->contexts[i].requester == requester) {
 			*found = model->contexts[i];
-			return true;
+			*reason = 2;
+			return (found->low & VTD_PRESENT) != 0;
 		}
 	root = model_load(model, model->root_table + (uint64_t)(requester >> 8) * 16);
 	*reason = 1;
@@ -138,14 +142,15 @@ static bool model_find_context(struct vtd_model *model, uint16_t requester, stru
 	at = (root & VTD_ENTRY_ADDRESS) + (uint64_t)(requester & 0xff) * 16;
 	*found = (struct model_context){true, requester, model_load(model, at), model_load(model, at + 8)};
 	*reason = 2;
-	if (!(found->low & VTD_PRESENT))
+	/* In caching mode also what is absent is kept. */
+	if (!(found->low & VTD_PRESENT) && !(model->capability & BIT(7)))
 		return false;
 	for (unsigned i = 0; i < MODEL_CACHE; i++)
 		if (!model->contexts[i].valid) {
 			model->contexts[i] = *found;
 			break;
 		}
-	return true;
+	return (found->low & VTD_PRESENT) != 0;
 }
 
 static bool model_walk(struct vtd_model *model, const struct model_context *context, uint64_t address,
@@ -160,6 +165,8 @@ static bool model_walk(struct vtd_model *model, const struct model_context *cont
 
 		if (!(entry & 3))
 			return false;
+		if ((entry & BIT(11)) && !(model->extended & BIT(7)))
+			model->reserved_bits++;
 		table = entry & BITS(51, 12);
 		if (level > 1 && !(entry & BIT(7)))
 			continue;
@@ -183,8 +190,11 @@ static bool model_translate(struct vtd_model *model, const struct model_context 
 			return true;
 		}
 	}
-	if (!model_walk(model, context, address, found))
-		return false;
+	if (!model_walk(model, context, address, found)) {
+		if (!(model->capability & BIT(7)))
+			return false;
+		*found = (struct model_translation){true, domain, align_down(address, 4096), 0, 1};
+	}
 	for (unsigned i = 0; i < MODEL_CACHE; i++)
 		if (!model->translations[i].valid) {
 			model->translations[i] = *found;
@@ -206,7 +216,7 @@ static inline uint8_t model_dma(unsigned unit, uint16_t requester, uint64_t addr
 		return MODEL_BYPASS;
 	if (model_find_context(model, requester, &context, &reason)) {
 		reason = write ? 5 : 6;
-		if (address >> (12 + 9 * ((context.high & 7) + 2)) != 0)
+		if (address >> (12 + 9 * ((context.high & 7) + 2)) != 0 || address >> ((model->capability >> 16 & 63) + 1) != 0)
 			reason = 4;
 		else if (model_translate(model, &context, address, &found) && (found.entry & (write ? 2 : 1))) {
 			*output = (found.entry & BITS(51, 12)) + (address - found.page);
@@ -431,6 +441,7 @@ static void model_command(struct vtd_model *model, uint32_t value)
 	value &= ~model->deaf_to;
 	model->status = (model->status & ~lasting) | (value & lasting);
 	model->translation_off += (old & ~model->status & VTD_TRANSLATION) != 0;
+	model->write_buffer_flushes += (value & VTD_WRITE_BUFFER_FLUSH) != 0;
 	if (value & VTD_SET_ROOT_TABLE) {
 		model->root_table = model->root_table_next;
 		model->status |= (uint32_t)VTD_SET_ROOT_TABLE;
@@ -489,6 +500,8 @@ static void model_write(void *context, uint64_t offset, unsigned size, uint64_t 
 	struct vtd_model *model = context;
 
 	assert((size == 4 || size == 8) && offset % size == 0);
+	if (model->absent)
+		return;
 	if (offset >= MODEL_RECORD_OFFSET && offset < MODEL_RECORD_OFFSET + 16 * MODEL_RECORDS) {
 		model_write_record(model, offset, value);
 		return;
@@ -502,7 +515,9 @@ static void model_write(void *context, uint64_t offset, unsigned size, uint64_t 
 			model_run_queue(model);
 		break;
 	case VTD_FAULT_CONTROL: model->fault_control = (uint32_t)value; break;
-	case VTD_PROTECTED_MEMORY: model->protected_memory = value & VTD_PROTECTED_ENABLE ? (uint32_t)value | 1 : 0; break;
+	case VTD_PROTECTED_MEMORY:
+		model->protected_while_off = (model->status & VTD_TRANSLATION) != 0;
+		model->protected_memory = value & VTD_PROTECTED_ENABLE ? (uint32_t)value | 1 : 0; break;
 	case VTD_QUEUE_ADDRESS: model->queue_address = value; break;
 	case VTD_QUEUE_TAIL: model_move_tail(model, value); break;
 	case VTD_CONTEXT_COMMAND:

@@ -23,7 +23,7 @@ Tests, one by one:
   make fuzz-bounded                 every fuzz target for a fixed number of runs
   make fuzz [FUZZ=NAME]             fuzz targets in turn without end; what they find goes to build/fuzz
   make system [T=NAME]              whole machines on the rigs; T: tests/system/test_NAME.py
-  make bench                        instruction counts on Bochs, against the limits
+  make bench                        instruction counts on Bochs, and on QEMU for devices, against the limits
 Parts:
   make all                          the images alone, as `make`
   make clang                        the images by clang, in build/clang

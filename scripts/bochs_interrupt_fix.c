@@ -149,6 +149,69 @@ static const char *mend_vm_entry(void)
 }
 
 /*
+ * The same at VMRUN, and whatever IF the host had: a guest with interrupts off keeps them from the hypervisor, and one with
+ * interrupts on is not interrupted by a virtual interrupt that waits, until it changes IF. We decide once the guest is
+ * entered, at the start of SvmInjectEvents().
+ */
+static const char svm_inject_events_code[] =
+	"f3 0f 1e fa "          /* endbr64 */
+	"48 83 ec 58 "          /* sub rsp, 0x58 */
+	"48 8b 87 b8 91 00 00 " /* mov rax, [rdi + 0x91b8] */
+	"8b 97 c8 91 00 00";    /* mov edx, [rdi + 0x91c8] */
+#define SVM_INJECT_EVENTS_CONTINUE 15
+
+/* In handleInterruptMaskChange(): where IF, the host's IF and 'virtualize interrupt masking' are. */
+static const char guest_flag_code[] = "f6 87 09 01 00 00 02"; /* test byte [rdi + 0x109], 2 */
+static const char svm_masks_code[] =
+	"48 8b 97 d0 91 00 00 " /* mov rdx, [rdi + 0x91d0] */
+	"80 ba 1b 01 00 00 00 " /* cmp byte [rdx + 0x11b], 0 */
+	"74 d6 89 c1 80 cd 1c "
+	"f6 82 b9 00 00 00 02"; /* test byte [rdx + 0xb9], 2 */
+#define EVENT_INTERRUPTS 0xc00u
+
+static const void *svm_inject_events_continue __attribute__((used));
+
+__attribute__((used)) static void after_svm_entry(unsigned char *processor)
+{
+	const unsigned char *controls = *(unsigned char **)(processor + 0x91d0);
+	uint32_t *masked = (uint32_t *)(void *)(processor + 0x91e4);
+
+	if (processor[0x109] & 2) {
+		((void (*)(unsigned char *))(uintptr_t)handle_interrupt_mask_change)(processor);
+		return;
+	}
+	if (!controls[0x11b] || !(controls[0xb9] & 2))
+		return;
+	*masked &= ~EVENT_INTERRUPTS;
+	if (*(uint32_t *)(void *)(processor + 0x91e0) & EVENT_INTERRUPTS)
+		*(uint32_t *)(void *)(processor + 0x91e8) = 1; /* something to look at before the next instruction */
+}
+
+__attribute__((naked)) static void svm_inject_events(void)
+{
+	__asm__("pushq %rdi\n\t"
+			"call after_svm_entry\n\t"
+			"popq %rdi\n\t"
+			"subq $0x58, %rsp\n\t"
+			"movq 0x91b8(%rdi), %rax\n\t"
+			"jmp *svm_inject_events_continue(%rip)");
+}
+
+static const char *mend_svm_entry(void)
+{
+	unsigned char *function = dlsym(RTLD_DEFAULT, "_ZN8BX_CPU_C15SvmInjectEventsEv");
+	unsigned char *masks = dlsym(RTLD_DEFAULT, "_ZN8BX_CPU_C25handleInterruptMaskChangeEv");
+
+	if (find_code(masks, 0x20, guest_flag_code) == NULL || find_code(masks, 0x80, svm_masks_code) == NULL)
+		return "handleInterruptMaskChange() is not as expected";
+	if (find_code(function, 1, svm_inject_events_code) == NULL)
+		return "SvmInjectEvents() is not as expected";
+	handle_interrupt_mask_change = masks;
+	svm_inject_events_continue = function + SVM_INJECT_EVENTS_CONTINUE;
+	return write_jump(function, (const void *)(uintptr_t)svm_inject_events);
+}
+
+/*
  * An external interrupt for the hypervisor while a virtual interrupt waits for the guest's IF: HandleExtInterrupt() asks
  * only whether the latter is pending and gives it to the guest that has interrupts off. We ask for its mask too.
  */
@@ -199,6 +262,7 @@ static const struct {
 } fixes[] = {
 	{ "count of instructions", mend_smp_loop },
 	{ "interrupts after VM entry", mend_vm_entry },
+	{ "interrupts after VMRUN", mend_svm_entry },
 	{ "virtual interrupts", mend_virtual_interrupt },
 };
 

@@ -237,7 +237,7 @@ static enum status start_virtualization(const char **why)
 		virt_set_ops(&vmx_ops);
 	virtualization_found = virt_ops != NULL;
 	if (virtualization_found) {
-		virt_set_code_reader(guest_code_read);
+		virt_set_guest_access(guest_code_read, guest_code_operand);
 		log_info("virtualization: %s with %s", virt_ops->name, virt_ops->nested_name);
 	} else {
 		virt_set_missing(missing);

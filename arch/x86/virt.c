@@ -2,6 +2,7 @@
 
 const struct virt_ops *virt_ops;
 virt_code_reader virt_read_code;
+virt_operand_access virt_access_operand;
 static const char *missing_reason = "not probed yet";
 
 const char *virt_missing_reason(void)
@@ -21,7 +22,8 @@ void virt_set_missing(const char *reason)
 	missing_reason = reason;
 }
 
-void virt_set_code_reader(virt_code_reader reader)
+void virt_set_guest_access(virt_code_reader reader, virt_operand_access access)
 {
 	virt_read_code = reader;
+	virt_access_operand = access;
 }

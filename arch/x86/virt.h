@@ -229,10 +229,15 @@ void virt_set_ops(const struct virt_ops *ops);
 void virt_set_missing(const char *reason);
 
 /*
- * For a CPU that does not tell how long the instruction is that exited: copies what the page of CS:@rip has of the guest's code
- * to @bytes, at most @size. The vCPU is loaded. Return: how many bytes; 0 if the guest's paging structures have changed.
+ * For CPUs that do not tell all about the instruction that exited, how the guest's memory is reached; the vCPU is loaded.
+ *
+ * A virt_code_reader copies what the page of CS:@rip has of the guest's code to @bytes, at most @size. Return: how many bytes; 0 if
+ * the guest's paging structures have changed. A virt_operand_access reads or writes the two bytes at a linear address with the
+ * guest's rights. Return: false: it may not, and gets the fault at its next entry.
  */
 typedef size_t (*virt_code_reader)(struct virt_vcpu *vcpu, uint64_t rip, uint8_t *bytes, size_t size);
+typedef bool (*virt_operand_access)(struct virt_vcpu *vcpu, uint64_t linear, uint16_t *value, bool write);
 extern virt_code_reader virt_read_code;
-/** virt_set_code_reader() - who can walk them; at boot, before a vCPU runs. */
-void virt_set_code_reader(virt_code_reader reader);
+extern virt_operand_access virt_access_operand;
+/** virt_set_guest_access() - who can walk them; at boot, before a vCPU runs. */
+void virt_set_guest_access(virt_code_reader reader, virt_operand_access access);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "arch/x86/mm/page_table.h"
+#include "arch/x86/mm/page_table_npt.h"
 
 #define MAX_RANGES 128u
 #define OPERATION_SIZE 12u
@@ -135,6 +136,13 @@ static void operate(const uint8_t *data)
 	check_address(start);
 }
 
+static const struct page_table_format *choose_format(uint8_t choice)
+{
+	if (choice & 4)
+		return &page_table_host_format;
+	return choice & 8 ? page_table_npt_format(choice & 2) : page_table_ept_format(choice & 1, choice & 2);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static bool pool_ready;
@@ -147,7 +155,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	free_bytes = page_pool_free_bytes();
 	range_count = 0;
-	if (page_table_create(&table, data[0] & 4 ? &page_table_host_format : page_table_ept_format(data[0] & 1, data[0] & 2)) != STATUS_OK)
+	if (page_table_create(&table, choose_format(data[0])) != STATUS_OK)
 		return 0;
 	for (unsigned i = 0; i < MAX_OPERATIONS && (i + 1) * OPERATION_SIZE < size && range_count < MAX_RANGES - 2; i++)
 		operate(data + 1 + i * OPERATION_SIZE);

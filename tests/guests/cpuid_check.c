@@ -33,6 +33,8 @@ static void check_hidden(void)
 	guest_check(features.edx & 1u << 9, "the APIC is not shown");
 	guest_check(!(cpuid(7, 0).ebx & 1u << 2), "SGX is shown");
 	guest_check(cpuid(0xa, 0).eax == 0, "performance monitoring is shown");
+	guest_check(!(cpuid(0x80000001, 0).ecx & 1u << 2), "SVM is shown");
+	guest_check(!(cpuid(0x8000000a, 0).eax | cpuid(0x8000000a, 0).ebx | cpuid(0x8000000a, 0).edx), "the leaf of SVM is shown");
 }
 
 static void check_frequency(void)

@@ -26,10 +26,11 @@ static bool x2apic;
 static unsigned processors;
 static const char *mode;
 
+/* Counted when it is over: until then this processor's priority is the interrupt's, and another may be the lowest. */
 static void on_ipi(struct guest_frame *frame)
 {
-	__atomic_fetch_add(&counts[frame->vector][smp_self()], 1, __ATOMIC_SEQ_CST);
 	apic_end_of_interrupt();
+	__atomic_fetch_add(&counts[frame->vector][smp_self()], 1, __ATOMIC_SEQ_CST);
 }
 
 /* A second one that comes while the first is handled waits for its end. */

@@ -1,4 +1,4 @@
-/* Every instruction of VMX and SMX is an undefined opcode for a guest, and CPUID says so. */
+/* Every instruction of VMX, SMX and SVM is an undefined opcode for a guest, and CPUID says so. */
 #include "runtime/guest.h"
 
 #include "runtime/cpu.h"
@@ -23,8 +23,18 @@ GUEST_CODE(try_vmfunc, ".byte 0x0f, 0x01, 0xd4" : : "a"(0), "c"(0))
 GUEST_CODE(try_getsec, ".byte 0x0f, 0x37" : : "a"(0), "b"(0))
 GUEST_CODE(try_skinit, ".byte 0x0f, 0x01, 0xde" : : "a"(0))
 GUEST_CODE(try_vmrun, ".byte 0x0f, 0x01, 0xd8" : : "a"(0ul))
+GUEST_CODE(try_vmload, ".byte 0x0f, 0x01, 0xda" : : "a"(0ul))
+GUEST_CODE(try_vmsave, ".byte 0x0f, 0x01, 0xdb" : : "a"(0ul) : "memory")
+GUEST_CODE(try_stgi, ".byte 0x0f, 0x01, 0xdc")
+GUEST_CODE(try_clgi, ".byte 0x0f, 0x01, 0xdd")
+GUEST_CODE(try_invlpga, ".byte 0x0f, 0x01, 0xdf" : : "a"(0ul), "c"(1))
 GUEST_CODE(set_vmxe, "mov %%cr4, %%rax; or $0x2000, %%rax; mov %%rax, %%cr4" : : : "rax")
+GUEST_CODE(set_svme, "rdmsr; or $0x1000, %%eax; wrmsr" : : "c"(0xc0000080) : "rax", "rdx")
 GUEST_CODE(read_vmx_basic, "rdmsr" : : "c"(0x480) : "rax", "rdx")
+GUEST_CODE(read_vm_cr, "rdmsr" : : "c"(0xc0010114) : "rax", "rdx")
+GUEST_CODE(write_vm_cr, "wrmsr" : : "c"(0xc0010114), "a"(0), "d"(0))
+GUEST_CODE(read_save_area, "rdmsr" : : "c"(0xc0010117) : "rax", "rdx")
+GUEST_CODE(write_save_area, "wrmsr" : : "c"(0xc0010117), "a"(0x200000), "d"(0))
 
 static const struct {
 	const char *name;
@@ -47,8 +57,18 @@ static const struct {
 	{ "GETSEC", try_getsec, UNDEFINED_OPCODE },
 	{ "SKINIT", try_skinit, UNDEFINED_OPCODE },
 	{ "VMRUN", try_vmrun, UNDEFINED_OPCODE },
+	{ "VMLOAD", try_vmload, UNDEFINED_OPCODE },
+	{ "VMSAVE", try_vmsave, UNDEFINED_OPCODE },
+	{ "STGI", try_stgi, UNDEFINED_OPCODE },
+	{ "CLGI", try_clgi, UNDEFINED_OPCODE },
+	{ "INVLPGA", try_invlpga, UNDEFINED_OPCODE },
 	{ "MOV to CR4 of VMXE", set_vmxe, GENERAL_PROTECTION },
+	{ "WRMSR of EFER.SVME", set_svme, GENERAL_PROTECTION },
 	{ "RDMSR of IA32_VMX_BASIC", read_vmx_basic, GENERAL_PROTECTION },
+	{ "RDMSR of VM_CR", read_vm_cr, GENERAL_PROTECTION },
+	{ "WRMSR of VM_CR", write_vm_cr, GENERAL_PROTECTION },
+	{ "RDMSR of VM_HSAVE_PA", read_save_area, GENERAL_PROTECTION },
+	{ "WRMSR of VM_HSAVE_PA", write_save_area, GENERAL_PROTECTION },
 };
 
 void guest_main(void)
@@ -59,4 +79,6 @@ void guest_main(void)
 		guest_check(vector == cases[i].vector, "%s: vector %d, expected %d", cases[i].name, vector, cases[i].vector);
 	}
 	guest_check(!(cpuid(1, 0).ecx & (1u << 5 | 1u << 6)), "CPUID shows VMX or SMX");
+	guest_check(!(cpuid(0x80000001, 0).ecx & (1u << 2 | 1u << 12)), "CPUID shows SVM or SKINIT");
+	guest_check(!(rdmsr(0xc0000080) & 1u << 12), "EFER shows SVME");
 }

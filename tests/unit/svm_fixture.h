@@ -23,7 +23,7 @@
 
 /* EDX of leaf 8000_000Ah: QEMU's software emulation has nested paging alone. */
 #define FIXTURE_LEAST ((uint32_t)BIT(0))
-#define FIXTURE_MOST ((uint32_t)(BIT(0) | BIT(1) | BIT(3) | BIT(6) | BIT(7) | BIT(10)))
+#define FIXTURE_MOST ((uint32_t)(BIT(0) | BIT(1) | BIT(3) | BIT(6) | BIT(7) | BIT(10) | BIT(12)))
 #define FIXTURE_ASIDS 4u
 
 static void (*fixture_guest)(struct vmcb *vmcb); /* leaves the exit in the VMCB */
@@ -76,6 +76,25 @@ static inline size_t fixture_read_code(struct virt_vcpu *vcpu, uint64_t rip, uin
 	return size;
 }
 
+/* The operand in memory of an instruction: one place; everything else faults. */
+#define FIXTURE_OPERAND_FAULT UINT64_MAX
+static uint64_t fixture_operand_at; /* in: where it is; out: where it was looked for */
+static uint16_t fixture_operand;
+
+static inline bool fixture_access_operand(struct virt_vcpu *vcpu, uint64_t linear, uint16_t *value, bool write)
+{
+	bool faults = fixture_operand_at == FIXTURE_OPERAND_FAULT;
+
+	fixture_operand_at = linear;
+	if (faults)
+		svm_inject_exception(vcpu, EXCEPTION_PF, true, write);
+	else if (write)
+		fixture_operand = *value;
+	else
+		*value = fixture_operand;
+	return !faults;
+}
+
 static inline void fixture_set_code(const char *bytes, size_t size)
 {
 	fixture_code = bytes;
@@ -119,7 +138,7 @@ static inline void fixture_start_svm(uint32_t features)
 	if (svm_probe(&why) != STATUS_OK || svm_ops.cpu_enable() != STATUS_OK)
 		abort();
 	virt_set_ops(&svm_ops);
-	virt_set_code_reader(fixture_read_code);
+	virt_set_guest_access(fixture_read_code, fixture_access_operand);
 	CODE("\x0f\xa2");
 }
 

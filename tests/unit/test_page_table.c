@@ -1,4 +1,4 @@
-/* The page-table walker, with the host's format, EPT and VT-d: sizes of leaves, all-or-nothing, splitting, freeing. */
+/* The page-table walker, with the host's format, EPT, NPT and VT-d: sizes of leaves, all-or-nothing, splitting, freeing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "arch/x86/mm/page_table.h"
+#include "arch/x86/mm/page_table_npt.h"
 #include "arch/x86/physmap.h"
 #include "fake_cpu.h"
 
@@ -306,6 +307,37 @@ static void count_flush(const volatile void *address)
 	flushed_lines++;
 }
 
+/* APM Vol. 2 "Nested Table Walk": entries as the host's, but a user's at every level. */
+static void test_npt_entries(void **state)
+{
+	const uint64_t user = 1 << 2, no_execute = (uint64_t)1 << 63, accessed_dirty = 0x60, large = 1 << 7;
+
+	(void)state;
+	make(page_table_npt_format(true));
+	assert_int_equal(map(0, GIB, PAGE_SIZE), STATUS_OK);
+	assert_int_equal(page_table_map(&table, PAGE_SIZE, hpa(GIB), PAGE_SIZE, PAGE_READ | PAGE_WRITE | PAGE_UNCACHED), STATUS_OK);
+	assert_int_equal(page_table_map(&table, PAGE_SIZE_2M, hpa(GIB), PAGE_SIZE_2M, PAGE_READ | PAGE_EXECUTE), STATUS_OK);
+	assert_int_equal(map(GIB, 2 * GIB, GIB), STATUS_OK);
+	assert_int_equal(raw(0), GIB | 3 | user | accessed_dirty);
+	assert_int_equal(raw(PAGE_SIZE), GIB | 3 | user | accessed_dirty | 0x18 | no_execute);
+	assert_int_equal(raw(PAGE_SIZE_2M), GIB | 1 | user | accessed_dirty | large);
+	assert_int_equal(raw(GIB), 2 * GIB | 3 | user | accessed_dirty | large);
+	assert_maps(PAGE_SIZE, GIB, PAGE_SIZE, PAGE_READ | PAGE_WRITE | PAGE_UNCACHED);
+	assert_maps(PAGE_SIZE_2M + 7, GIB + 7, PAGE_SIZE_2M, PAGE_READ | PAGE_EXECUTE);
+	assert_maps(GIB + MIB, 2 * GIB + MIB, PAGE_SIZE_1G, PAGE_RWX);
+	assert_hole(2 * GIB, 3);
+	/* Every table on the way to a page. */
+	const uint64_t *tables = physmap_pointer(table.root);
+	for (unsigned level = 4; level > 1; level--) {
+		assert_int_equal(tables[0] & 0xfff, 3 | user | 0x20);
+		tables = physmap_pointer(table.format->entry_address(tables[0], level));
+	}
+	page_table_destroy(&table);
+	make(page_table_npt_format(false));
+	assert_int_equal(map(GIB, 2 * GIB, GIB), STATUS_OK);
+	assert_maps(GIB + 5, 2 * GIB + 5, PAGE_SIZE_2M, PAGE_RWX);
+}
+
 /* VT-d Specification, "Second-Stage Paging Entries". */
 static void test_vtd_entries(void **state)
 {
@@ -382,6 +414,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_without_memory_nothing_changes, teardown_table),
 		cmocka_unit_test_teardown(test_ept_entries, teardown_table),
 		cmocka_unit_test_teardown(test_host_entries, teardown_table),
+		cmocka_unit_test_teardown(test_npt_entries, teardown_table),
 		cmocka_unit_test_teardown(test_vtd_entries, teardown_table),
 		cmocka_unit_test_teardown(test_vtd_flushes, teardown_table),
 		cmocka_unit_test_teardown(test_destroy_leaves_what_was_mapped, teardown_table),

@@ -141,9 +141,78 @@ static void test_cr_writes(void **state)
 	CODE("\x44\x0f\x20\xc4"); /* mov rsp, cr8 */
 	assert_int_equal(run_to(SVM_EXIT_READ_CR0 + 8, 0, 0)->cr.operation, CR_MOV_FROM);
 	assert_true(fixture_exit.cr.number == 8 && fixture_exit.cr.gpr == GPR_RSP);
-	/* LMSW of memory is not fetched. */
-	CODE("\x0f\x01\x33");
+	CODE("\x0f\x01\xfb"); /* INVLPG's opcode: no such exit */
 	assert_int_equal(run_to(SVM_EXIT_WRITE_CR0, 0, 0)->kind, VM_EXIT_UNKNOWN);
+}
+
+/* LMSW and SMSW of memory: segments, truncated addresses, and a fault in their place. */
+static void test_cr_operands_in_memory(void **state)
+{
+	(void)state;
+	vmcb()->rip = 0x1000;
+	vmcb()->segments[VIRT_DS].base = 0x30000;
+	vmcb()->segments[VIRT_SS].base = 0x50000;
+	vmcb()->segments[VIRT_FS].base = 0xffff800000000000;
+	fixture_virt.gpr[GPR_RBX] = 0xfffe;
+	fixture_virt.gpr[GPR_RSI] = 0x12;
+	fixture_operand = 0x234b;
+	CODE("\x0f\x01\x30"); /* lmsw [bx + si] */
+	assert_int_equal(run_to(SVM_EXIT_WRITE_CR0, 0, 0)->cr.operation, CR_LMSW);
+	assert_true(fixture_exit.kind == VM_EXIT_CR_ACCESS && fixture_exit.cr.lmsw_value == 0x234b && fixture_exit.instruction_length == 3);
+	assert_int_equal(fixture_operand_at, 0x30010);
+	fixture_virt.gpr[GPR_RBP] = 0x40;
+	CODE("\x0f\x01\x76\xff"); /* lmsw [bp - 1] */
+	run_to(SVM_EXIT_WRITE_CR0, 0, 0);
+	assert_int_equal(fixture_operand_at, 0x5003f);
+	long_mode_code();
+	vmcb()->rsp = 0x7000;
+	CODE("\x64\x0f\x01\x74\x24\x08"); /* lmsw fs:[rsp + 8] */
+	run_to(SVM_EXIT_WRITE_CR0, 0, 0);
+	assert_int_equal(fixture_operand_at, 0xffff800000007008);
+	CODE("\x0f\x01\x35\xf0\xff\xff\xff"); /* lmsw [rip - 16] */
+	run_to(SVM_EXIT_WRITE_CR0, 0, 0);
+	assert_int_equal(fixture_operand_at, 0x1000 + 7 - 16);
+	svm_register_write(&fixture_virt, VIRT_CR0, CR0_PE | CR0_PG | CR0_CD | CR0_TS);
+	fixture_virt.gpr[GPR_RDX] = 0x8000;
+	CODE("\x0f\x01\x22"); /* smsw [rdx] */
+	assert_int_equal(run_to(SVM_EXIT_READ_CR0, 0, 0)->kind, VM_EXIT_HANDLED);
+	assert_true(fixture_operand == (CR0_PE | CR0_TS) && fixture_operand_at == 0x8000 && vmcb()->rip == 0x1003);
+	vmcb()->rip = 0x1000;
+	for (unsigned i = 0; i < 2; i++) {
+		fixture_set_code(i ? "\x0f\x01\x22" : "\x0f\x01\x32", 3);
+		fixture_operand_at = FIXTURE_OPERAND_FAULT;
+		assert_int_equal(run_to(i ? SVM_EXIT_READ_CR0 : SVM_EXIT_WRITE_CR0, 0, 0)->kind, VM_EXIT_HANDLED);
+		assert_true(fixture_virt.backend->event_queued && vmcb()->rip == 0x1000);
+	}
+}
+
+/* PAUSE, without a filter in the CPU: the guest goes on behind it, and a row of them is a loop. */
+static void test_pauses(void **state)
+{
+	const uint64_t gap = 1000000;
+
+	(void)state;
+	CODE("\xf3\x90");
+	vmcb()->rip = 0x1000;
+	for (unsigned i = 1; i < 8; i++) {
+		assert_int_equal(run_to(0x77, 0, 0)->kind, VM_EXIT_HANDLED);
+		assert_int_equal(vmcb()->rip, 0x1000 + 2 * i);
+	}
+	assert_int_equal(run_to(0x77, 0, 0)->kind, VM_EXIT_PAUSE);
+	assert_int_equal(vmcb()->rip, 0x1010);
+	for (unsigned i = 0; i < 20; i++) {
+		fake_tsc += gap;
+		assert_int_equal(run_to(0x77, 0, 0)->kind, VM_EXIT_HANDLED);
+	}
+}
+
+static void test_pauses_that_the_cpu_counts(void **state)
+{
+	(void)state;
+	vmcb()->rip = 0x1000;
+	assert_int_equal(run_to(0x77, 0, 0)->kind, VM_EXIT_PAUSE);
+	assert_int_equal(vmcb()->rip, 0x1000);
+	assert_true(fixture_entered.pause_filter_count > 0 && fixture_entered.pause_filter_threshold > 0);
 }
 
 /* What the guest may not see of the CPU's CR0 is read for it, and it goes on. */
@@ -165,6 +234,9 @@ static void test_cr_reads(void **state)
 	CODE("\x41\x0f\x20\xd8"); /* mov r8, cr3 */
 	assert_int_equal(run_to(SVM_EXIT_READ_CR0 + 8, 0, 0)->kind, VM_EXIT_HANDLED);
 	assert_int_equal(fixture_virt.gpr[GPR_R8], 0x123000);
+	CODE("\xf0\x0f\x20\xc2"); /* mov edx, cr8, as it is written outside 64-bit code */
+	assert_int_equal(run_to(SVM_EXIT_READ_CR0 + 8, 0, 0)->kind, VM_EXIT_CR_ACCESS);
+	assert_true(fixture_exit.cr.number == 8 && fixture_exit.cr.gpr == GPR_RDX);
 	fixture_virt.gpr[GPR_RBX] = ~(uint64_t)0;
 	CODE("\x66\x0f\x01\xe3"); /* smsw bx */
 	assert_int_equal(run_to(SVM_EXIT_READ_CR0, 0, 0)->kind, VM_EXIT_HANDLED);
@@ -212,7 +284,7 @@ static void test_kinds_without_more(void **state)
 {
 	static const struct { uint64_t code; enum vm_exit_kind kind; uint32_t reason; } rows[] = {
 		{SVM_EXIT_NMI, VM_EXIT_HANDLED, 0x61}, {SVM_EXIT_SHUTDOWN, VM_EXIT_TRIPLE_FAULT, 0x7f}, {0x7d, VM_EXIT_TASK_SWITCH, 0x7d},
-		{0x80, VM_EXIT_VIRTUALIZATION_INSTRUCTION, 0x80}, {0x8b, VM_EXIT_MWAIT, 0x8b}, {0x77, VM_EXIT_PAUSE, 0x77},
+		{0x80, VM_EXIT_VIRTUALIZATION_INSTRUCTION, 0x80}, {0x8b, VM_EXIT_MWAIT, 0x8b},
 		{SVM_EXIT_INVALID, VM_EXIT_ENTRY_FAILED, SVM_REASON_INVALID}, {~(uint64_t)0, VM_EXIT_ENTRY_FAILED, SVM_REASON_INVALID},
 		{0x401, VM_EXIT_UNKNOWN, SVM_REASON_UNKNOWN}, {0x123456789, VM_EXIT_UNKNOWN, SVM_REASON_UNKNOWN}, {0x9f, VM_EXIT_UNKNOWN, 0x9f},
 	};
@@ -260,11 +332,14 @@ int main(void)
 		TEST(test_io),
 		TEST(test_string_io),
 		TEST(test_cr_writes),
+		TEST(test_cr_operands_in_memory),
 		TEST(test_cr_reads),
 		TEST_WITH_ALL(test_decode_assists),
 		TEST(test_nested_faults),
 		TEST(test_exceptions),
 		TEST(test_kinds_without_more),
+		TEST(test_pauses),
+		TEST_WITH_ALL(test_pauses_that_the_cpu_counts),
 		TEST(test_xsetbv),
 		TEST(test_the_deadline),
 	};

@@ -14,11 +14,18 @@ static void test_refusals(void **state)
 	const char *why;
 
 	(void)state;
-	fake_msr_set(MSR_VM_CR, BIT(4));
+	fake_msr_set(MSR_VM_CR, BIT(3) | BIT(4));
 	assert_int_equal(svm_probe(&why), STATUS_UNSUPPORTED);
-	assert_non_null(strstr(why, "firmware"));
+	assert_non_null(strstr(why, "locked by the firmware"));
 	assert_int_equal(svm_ops.cpu_enable(), STATUS_DENIED);
-	fake_msr_set(MSR_VM_CR, 0);
+	/* Not locked: it is switched on; locked and on: it is left alone. */
+	fake_msr_set(MSR_VM_CR, BIT(1) | BIT(4));
+	assert_int_equal(svm_probe(&why), STATUS_OK);
+	assert_int_equal(svm_ops.cpu_enable(), STATUS_OK);
+	assert_int_equal(fake_msr_get(MSR_VM_CR), BIT(1));
+	fake_msr_set(MSR_VM_CR, BIT(3));
+	assert_int_equal(svm_ops.cpu_enable(), STATUS_OK);
+	assert_int_equal(fake_msr_get(MSR_VM_CR), BIT(3));
 	fixture_set_cpu(FIXTURE_MOST & ~FIXTURE_LEAST);
 	assert_int_equal(svm_probe(&why), STATUS_UNSUPPORTED);
 	assert_string_equal(why, "no nested paging");
@@ -213,6 +220,14 @@ static void test_every_register(void **state)
 	}
 	svm_register_write(&fixture_virt, VIRT_TSC_OFFSET, 0x77);
 	assert_true(vmcb()->tsc_offset == 0x77 && fixture_virt.tsc_offset == 0x77);
+	/* Not every CPU loads CR2 itself. */
+	assert_int_equal(insn_read_cr2(), vmcb()->cr2);
+	vmcb()->cr2 = 0x5678;
+	svm_vcpu_put(&fixture_virt);
+	svm_vcpu_load(&fixture_virt);
+	assert_int_equal(insn_read_cr2(), 0x5678);
+	svm_vcpu_enter_init(&fixture_virt);
+	assert_int_equal(insn_read_cr2(), 0);
 }
 
 /* They are what memory says, and nothing where there is none. */

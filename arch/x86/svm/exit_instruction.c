@@ -38,8 +38,7 @@ static enum status fetch(struct virt_vcpu *vcpu, struct svm_instruction *instruc
 	return svm_instruction_decode(bytes, size, code_size(vmcb), instruction);
 }
 
-/* Only a guest that changes its code while it runs gets here, or one with an operand in memory that we do not fetch: a VM that
- * stops. */
+/* Only a guest that changes its code while it runs gets here: a VM that stops. */
 static void give_up(struct vm_exit *exit)
 {
 	exit->kind = VM_EXIT_UNKNOWN;
@@ -68,15 +67,13 @@ void svm_decode_length(struct virt_vcpu *vcpu, struct vm_exit *exit, uint16_t op
 		give_up(exit);
 }
 
-static uint64_t string_address(struct virt_vcpu *vcpu, const struct vm_exit *exit)
+static uint64_t linear_address(const struct vmcb *vmcb, unsigned segment, uint64_t offset)
 {
-	const struct vmcb *vmcb = vcpu->backend->vmcb;
-	uint64_t offset = vcpu->gpr[exit->io.in ? GPR_RDI : GPR_RSI] & size_mask(exit->io.address_size);
-	uint64_t base = vmcb->segments[exit->io.segment].base;
+	uint64_t base = vmcb->segments[segment].base;
 
 	if (!has_wide_addresses(vmcb))
 		return (uint32_t)(base + offset);
-	return exit->io.segment >= VIRT_FS ? base + offset : offset;
+	return segment >= VIRT_FS ? base + offset : offset;
 }
 
 /* Not every CPU tells the size of addresses and the segment. */
@@ -92,7 +89,8 @@ static void decode_string(struct virt_vcpu *vcpu, struct vm_exit *exit)
 	exit->io.segment = VIRT_ES;
 	if (!exit->io.in)
 		exit->io.segment = instruction.segment == VIRT_SEGMENT_COUNT ? VIRT_DS : (uint8_t)instruction.segment;
-	exit->io.linear_address = string_address(vcpu, exit);
+	uint64_t offset = vcpu->gpr[exit->io.in ? GPR_RDI : GPR_RSI] & size_mask(exit->io.address_size);
+	exit->io.linear_address = linear_address(vcpu->backend->vmcb, exit->io.segment, offset);
 }
 
 /* "I/O Intercepts": EXITINFO2 is the address of the next instruction, on all CPUs. */
@@ -126,12 +124,40 @@ static void gpr_write(struct virt_vcpu *vcpu, unsigned number, uint64_t value)
 		vcpu->gpr[number] = value;
 }
 
+/* Reads or writes the operand in memory. False: the guest gets a fault instead of the instruction. */
+static bool access_memory(struct virt_vcpu *vcpu, struct vm_exit *exit, const struct svm_instruction *instruction, uint16_t *value, bool write)
+{
+	bool on_stack = instruction->base == GPR_RSP || instruction->base == GPR_RBP;
+	unsigned segment = on_stack ? VIRT_SS : VIRT_DS;
+	uint64_t offset = (uint64_t)(int64_t)instruction->displacement;
+
+	if (instruction->segment != VIRT_SEGMENT_COUNT)
+		segment = instruction->segment;
+	if (instruction->base_is_rip)
+		offset += exit->rip + instruction->length;
+	if (instruction->base != SVM_NO_REGISTER)
+		offset += gpr_read(vcpu, instruction->base);
+	if (instruction->index != SVM_NO_REGISTER)
+		offset += gpr_read(vcpu, instruction->index) << instruction->scale;
+	uint64_t linear = linear_address(vcpu->backend->vmcb, segment, offset & size_mask(instruction->address_size));
+	if (virt_access_operand(vcpu, linear, value, write))
+		return true;
+	exit->kind = VM_EXIT_HANDLED;
+	return false;
+}
+
 /* The core knows CR8 alone to be read: the others exit only while the CPU's differ from the guest's, or by mistake of the CPU. */
-static void read_cr(struct virt_vcpu *vcpu, struct vm_exit *exit, unsigned operand_size)
+static uint64_t guest_cr(struct virt_vcpu *vcpu, const struct vm_exit *exit)
 {
 	static const enum virt_register names[] = {VIRT_CR0, VIRT_CR0, VIRT_CR2, VIRT_CR3, VIRT_CR4};
 	unsigned number = exit->cr.number < array_count(names) ? exit->cr.number : 0;
-	uint64_t value = svm_register_read(vcpu, names[number]), old = gpr_read(vcpu, exit->cr.gpr);
+
+	return svm_register_read(vcpu, names[number]);
+}
+
+static void read_cr(struct virt_vcpu *vcpu, struct vm_exit *exit, unsigned operand_size)
+{
+	uint64_t value = guest_cr(vcpu, exit), old = gpr_read(vcpu, exit->cr.gpr);
 
 	if (operand_size == 2)
 		value = (old & ~BITS(15, 0)) | (uint16_t)value;
@@ -150,15 +176,44 @@ static void take_mov(struct virt_vcpu *vcpu, struct vm_exit *exit, bool from, ui
 		read_cr(vcpu, exit, sizeof(uint64_t));
 }
 
+/* SMSW: in memory it stores 16 bits, whatever the size of operands. */
+static void take_smsw(struct virt_vcpu *vcpu, struct vm_exit *exit, const struct svm_instruction *instruction)
+{
+	uint16_t value = (uint16_t)guest_cr(vcpu, exit);
+
+	if (instruction->modrm_is_register) {
+		read_cr(vcpu, exit, instruction->operand_size);
+		return;
+	}
+	if (!access_memory(vcpu, exit, instruction, &value, true))
+		return;
+	svm_skip_instruction(vcpu, exit);
+	exit->kind = VM_EXIT_HANDLED;
+}
+
+static void take_lmsw(struct virt_vcpu *vcpu, struct vm_exit *exit, const struct svm_instruction *instruction)
+{
+	uint16_t value = 0;
+
+	if (instruction->modrm_is_register)
+		value = (uint16_t)gpr_read(vcpu, exit->cr.gpr);
+	else if (!access_memory(vcpu, exit, instruction, &value, false))
+		return;
+	exit->cr.operation = CR_LMSW;
+	exit->cr.lmsw_value = value;
+}
+
 static void take_group_7(struct virt_vcpu *vcpu, struct vm_exit *exit, const struct svm_instruction *instruction)
 {
 	exit->cr.gpr = instruction->modrm_rm;
-	if (instruction->modrm_reg % 8 == GROUP_7_LMSW) {
-		exit->cr.operation = CR_LMSW;
-		exit->cr.lmsw_value = (uint16_t)gpr_read(vcpu, exit->cr.gpr);
-	} else if (instruction->modrm_reg % 8 == GROUP_7_SMSW) {
-		read_cr(vcpu, exit, instruction->operand_size);
-	} else {
+	switch (instruction->modrm_reg % 8) {
+	case GROUP_7_SMSW:
+		take_smsw(vcpu, exit, instruction);
+		break;
+	case GROUP_7_LMSW:
+		take_lmsw(vcpu, exit, instruction);
+		break;
+	default:
 		give_up(exit);
 	}
 }
@@ -169,7 +224,7 @@ static void take_instruction(struct virt_vcpu *vcpu, struct vm_exit *exit, const
 	switch (instruction->opcode) {
 	case OPCODE_MOV_FROM_CR:
 		/* QEMU 11 exits for a MOV from any control register, with the number of the other operand as its number. */
-		exit->cr.number = instruction->modrm_reg;
+		exit->cr.number = instruction->has_lock && instruction->modrm_reg == 0 ? 8 : instruction->modrm_reg;
 		take_mov(vcpu, exit, true, instruction->modrm_rm);
 		break;
 	case OPCODE_MOV_TO_CR:

@@ -25,8 +25,17 @@ static const struct feature_row rows[] = {
 	{(uint32_t)BIT(7), false, SETTING(has_decode_assists), "decode assists", "accesses to control registers are read from guest memory"},
 	{(uint32_t)BIT(1), false, SETTING(has_lbr), "LBR virtualization", "guests cannot step from branch to branch"},
 	{(uint32_t)BIT(10), false, SETTING(has_pause_filter), "PAUSE filter",
-	 "a vCPU that waits for another's lock spins to the end of its slice"},
+	 "every PAUSE of VMs with several vCPUs exits"},
+	{(uint32_t)BIT(12), false, SETTING(has_pause_threshold), "PAUSE filter threshold", "PAUSEs count as a loop however far apart they are"},
 };
+
+/* "VM_CR MSR": unlocked, what switches SVM off may be taken away. */
+bool svm_is_locked_off(uint64_t vm_cr)
+{
+	const uint64_t both = VM_CR_LOCKED | VM_CR_SVM_DISABLED;
+
+	return (vm_cr & both) == both;
+}
 
 static bool has_row(const struct cpuid_result *leaf, const struct feature_row *row)
 {
@@ -55,8 +64,8 @@ enum status svm_settings_decide(struct svm_settings *settings, const char **why)
 
 	*why = "";
 	*settings = (struct svm_settings){.page_1g = features_has(CPU_FEATURE_PAGE_1G), .has_rdtscp = features_has(CPU_FEATURE_RDTSCP)};
-	if (insn_rdmsr_safe(MSR_VM_CR, &control) && control & VM_CR_SVM_DISABLED) {
-		*why = "SVM is switched off by the firmware (look for \"SVM Mode\" in its set-up)";
+	if (insn_rdmsr_safe(MSR_VM_CR, &control) && svm_is_locked_off(control)) {
+		*why = "SVM is switched off and locked by the firmware (look for \"SVM Mode\" in its set-up)";
 		return STATUS_UNSUPPORTED;
 	}
 	/* ASID 0 is the host's. */

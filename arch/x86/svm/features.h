@@ -11,7 +11,8 @@ struct svm_settings {
 	bool has_decode_assists;
 	bool has_flush_by_asid;
 	bool has_lbr;             /* DEBUGCTL is the guest's own */
-	bool has_pause_filter;
+	bool has_pause_filter;    /* else we count PAUSEs ourselves */
+	bool has_pause_threshold; /* PAUSEs far apart are no loop */
 	bool has_rdtscp;
 	bool page_1g;
 	uint32_t asid_count;      /* that guests may have: 1..asid_count */
@@ -23,6 +24,9 @@ struct svm_settings {
  * Return: STATUS_OK; STATUS_UNSUPPORTED with *@why.
  */
 must_check enum status svm_settings_decide(struct svm_settings *settings, const char **why);
+
+/** svm_is_locked_off() - whether the firmware has switched SVM off for good; @vm_cr: MSR_VM_CR. */
+bool svm_is_locked_off(uint64_t vm_cr);
 
 /** svm_features_report() - one line for each feature: present, or missing and what that costs. */
 void svm_features_report(void (*print)(const char *format, ...));

@@ -1,5 +1,6 @@
 #include "arch/x86/cpu/features.h"
 #include "arch/x86/cr.h"
+#include "arch/x86/insn.h"
 #include "arch/x86/mm/page_table.h"
 #include "arch/x86/physmap.h"
 #include "arch/x86/svm/svm_internal.h"
@@ -31,6 +32,12 @@ static const uint16_t fields[VIRT_REGISTER_COUNT] = {
 static uint64_t *field_of(struct vmcb *vmcb, enum virt_register name)
 {
 	return fields[name] ? (uint64_t *)(void *)((char *)vmcb + fields[name]) : NULL;
+}
+
+/* The host needs none: what is in the CPU stays the guest's. */
+void svm_load_cr2(const struct virt_vcpu_backend *backend)
+{
+	insn_write_cr2(backend->vmcb->cr2);
 }
 
 /* "PAE Paging": with nested paging the CPU reads the four entries when it needs them, so here they come from memory too. */
@@ -122,19 +129,31 @@ void svm_register_write(struct virt_vcpu *vcpu, enum virt_register name, uint64_
 		vcpu->tsc_offset = value;
 	if (likely(field))
 		*field = value;
-	else if (name == VIRT_CR0)
+	switch (name) {
+	case VIRT_CR0:
 		write_cr0(backend, value);
-	else if (name == VIRT_CR4)
+		break;
+	case VIRT_CR2:
+		svm_load_cr2(backend);
+		break;
+	case VIRT_CR4:
 		write_cr4(vcpu, value);
-	else if (name == VIRT_EFER)
+		break;
+	case VIRT_EFER:
 		write_efer(backend->vmcb, value, backend->vmcb->cr0 & CR0_PG);
-	else if (name == VIRT_DEBUGCTL)
+		break;
+	case VIRT_DEBUGCTL:
 		write_debugctl(backend, value);
-	else if (name == VIRT_GDTR_LIMIT)
+		break;
+	case VIRT_GDTR_LIMIT:
 		backend->vmcb->gdtr.limit = (uint32_t)value;
-	else if (name == VIRT_IDTR_LIMIT)
+		break;
+	case VIRT_IDTR_LIMIT:
 		backend->vmcb->idtr.limit = (uint32_t)value;
-	/* PDPTEs have no registers: they are what memory says. */
+		break;
+	default:
+		break; /* PDPTEs have no registers: they are what memory says. */
+	}
 }
 
 static struct vmcb_segment *segment_of(struct vmcb *vmcb, enum virt_segment_name name)

@@ -53,10 +53,14 @@ static enum status cpu_enable(void)
 	struct pcpu *pcpu = pcpu_current();
 	uint64_t control;
 
-	if (insn_rdmsr_safe(MSR_VM_CR, &control) && control & VM_CR_SVM_DISABLED)
+	if (!insn_rdmsr_safe(MSR_VM_CR, &control))
+		control = 0;
+	if (svm_is_locked_off(control))
 		return STATUS_DENIED;
 	if (!pcpu->svm && create_cpu(pcpu) != STATUS_OK)
 		return STATUS_NO_MEMORY;
+	if (control & VM_CR_SVM_DISABLED)
+		insn_wrmsr(MSR_VM_CR, control & ~VM_CR_SVM_DISABLED);
 	insn_wrmsr(MSR_EFER, insn_rdmsr(MSR_EFER) | EFER_SVME);
 	insn_wrmsr(MSR_VM_HSAVE_PA, pcpu->svm->save_area.value);
 	insn_vmsave(pcpu->svm->host_state);

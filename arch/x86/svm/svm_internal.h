@@ -36,6 +36,8 @@ struct virt_vcpu_backend {
 	uint64_t shadow_rip;     /* where the guest was entered in an interrupt shadow */
 	uint64_t step_dr6;       /* the guest's, before a step of ours */
 	uint64_t iret_rip;       /* of the IRET at the end of an NMI handler */
+	uint64_t last_pause;     /* TSC of the last PAUSE that exited; without a PAUSE filter */
+	uint32_t pauses;         /* so many in a loop */
 	uint32_t last_pcpu;      /* PCPU_MAX: none yet */
 	uint32_t tag;            /* for audits; see svm_vcpu_tag() */
 	uint32_t flush_generation; /* of the VM at this vCPU's last flush */
@@ -79,7 +81,8 @@ void svm_vcpu_run(struct virt_vcpu *vcpu, virt_exit_handler handle);
 /* What must be right in the VMCB and in this CPU's timer before each entry. */
 void svm_prepare_entry(struct virt_vcpu *vcpu);
 
-/* QEMU's software emulation of SVM lets guests carry XSETBV out: takes what the loaded vCPU has in XCR0. */
+/* QEMU's software emulation of SVM lets guests carry XSETBV out: takes what the loaded vCPU has in XCR0, as far as vCPUs are
+ * switched with it. */
 void svm_note_xcr0(struct virt_vcpu *vcpu);
 
 /* asid.c: the tag of the vCPU's TLB entries on the CPU that has it loaded */
@@ -99,6 +102,9 @@ const char *svm_reason_name(uint32_t reason);
 /* Exit codes as struct vm_exit counts them: below SVM_EXIT_LOW_COUNT the CPU's own number, the others in these. */
 enum { SVM_REASON_NESTED_PAGE_FAULT = SVM_EXIT_LOW_COUNT, SVM_REASON_INVALID, SVM_REASON_UNKNOWN };
 
+/* pause.c: PAUSE: goes on behind it unless it is one of a loop that lasts. */
+void svm_decode_pause(struct virt_vcpu *vcpu, struct vm_exit *exit);
+
 /* exit_instruction.c: exits that the instruction itself must be looked at for */
 void svm_decode_length(struct virt_vcpu *vcpu, struct vm_exit *exit, uint16_t opcode);
 void svm_decode_io(struct virt_vcpu *vcpu, struct vm_exit *exit);
@@ -110,6 +116,9 @@ uint64_t svm_register_read(struct virt_vcpu *vcpu, enum virt_register name);
 void svm_register_write(struct virt_vcpu *vcpu, enum virt_register name, uint64_t value);
 void svm_segment_read(struct virt_vcpu *vcpu, enum virt_segment_name name, struct virt_segment *segment);
 void svm_segment_write(struct virt_vcpu *vcpu, enum virt_segment_name name, const struct virt_segment *segment);
+
+/* Bochs 3.1 does not load CR2 at VMRUN: whenever the VMCB's is another than the CPU's. */
+void svm_load_cr2(const struct virt_vcpu_backend *backend);
 
 /* events.c */
 void svm_skip_instruction(struct virt_vcpu *vcpu, const struct vm_exit *exit);

@@ -57,13 +57,14 @@ void svm_vcpu_load(struct virt_vcpu *vcpu)
 		svm_vmcb_setup(vcpu);
 	backend->host_state = pcpu_current()->svm->host_state.value;
 	svm_asid_check(vcpu);
+	svm_load_cr2(backend);
 	virt_state_load(vcpu, svm_settings.has_rdtscp);
 }
 
 void svm_note_xcr0(struct virt_vcpu *vcpu)
 {
 	if (xsave_is_available())
-		vcpu->xcr0 = insn_xgetbv(0);
+		vcpu->xcr0 = insn_xgetbv(0) & xsave_supported_mask();
 }
 
 void svm_vcpu_put(struct virt_vcpu *vcpu)

@@ -17,8 +17,10 @@
 		      INTERCEPT_SKINIT | INTERCEPT_WBINVD | INTERCEPT_MONITOR | INTERCEPT_MWAIT | INTERCEPT_MWAIT_ARMED | \
 		      INTERCEPT_XSETBV | INTERCEPT_RDPRU)
 
-/* "Pause Intercept Filtering": an exit after so many PAUSEs. A lock is rarely held that long by a vCPU that runs. */
+/* "Pause Intercept Filtering": an exit after so many PAUSEs that are not further apart than the threshold [cycles]. A lock is
+ * rarely held that long by a vCPU that runs. */
 #define PAUSE_COUNT 3000u
+#define PAUSE_THRESHOLD 128u
 
 #define PAT_POWER_ON 0x0007040600070406ull
 #define ATTRIBUTES_CODE 0x9bu     /* present, code, accessed, readable */
@@ -37,10 +39,12 @@ static void setup_controls(struct virt_vcpu *vcpu, struct vmcb *vmcb)
 	vmcb->intercept_1 = INTERCEPTS_1;
 	vmcb->intercept_2 = INTERCEPTS_2;
 	/* Nobody else could let a lone vCPU's loop end. */
-	if (svm_settings.has_pause_filter && vm->vcpu_count > 1) {
+	if (vm->vcpu_count > 1)
 		vmcb->intercept_1 |= INTERCEPT_PAUSE;
+	if (svm_settings.has_pause_filter)
 		vmcb->pause_filter_count = PAUSE_COUNT;
-	}
+	if (svm_settings.has_pause_threshold)
+		vmcb->pause_filter_threshold = PAUSE_THRESHOLD;
 	vmcb->io_permissions = vm->io_permissions.value;
 	vmcb->msr_permissions = vm->msr_permissions.value;
 	vmcb->tsc_offset = vcpu->tsc_offset;
@@ -92,6 +96,7 @@ void svm_vcpu_enter_init(struct virt_vcpu *vcpu)
 	setup_init(backend->vmcb);
 	svm_register_write(vcpu, VIRT_CR0, CR0_ET | cache_control);
 	svm_register_write(vcpu, VIRT_CR4, 0);
+	svm_load_cr2(backend);
 	insn_write_dr0(0);
 	insn_write_dr1(0);
 	insn_write_dr2(0);

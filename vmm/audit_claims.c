@@ -74,13 +74,30 @@ static void claim_iommu_page(void *context, hpa_t page)
 	claim(context, page, PAGE_SIZE);
 }
 
-/* What the units of the IOMMU read, but for the tables of domains, which are their VMs'. */
+static bool is_of_a_vm(const struct iommu_domain *domain)
+{
+	for (uint32_t i = 0; i < vm_list_count; i++)
+		if (vm_list[i]->passthrough.domain == domain)
+			return true;
+	return false;
+}
+
+/* Firmware's, and those that a unit may still read although their VM is gone. */
+static void claim_domain(void *context, const struct iommu_domain *domain)
+{
+	if (!is_of_a_vm(domain))
+		claim_tables(context, iommu_domain_table(domain));
+}
+
+/* What the units of the IOMMU read, but for the tables of domains that are their VMs'. */
 static void claim_iommu(struct visitor *visitor)
 {
 	static const struct iommu_visitor pages = {.page = claim_iommu_page};
+	static const struct iommu_visitor domains = {.domain = claim_domain};
 
 	visitor->claim.what = "tables and queues of the IOMMU";
 	iommu_audit(&pages, visitor);
+	iommu_audit(&domains, visitor);
 }
 
 static bool is_apic_access_page(const struct vm *vm, uint64_t gpa_value, const struct page_table_leaf *leaf)

@@ -69,12 +69,18 @@ static void check_domain(struct device_check *check, struct vm *vm)
 	spinlock_unlock(&vm->device_lock);
 }
 
-static void count_context(void *context, uint16_t segment, uint16_t requester, hpa_t table, const struct iommu_domain *domain)
+/* A source is led to the tables of a domain, and that has a function which shows it. */
+static void check_context(void *context, uint16_t segment, uint16_t requester, hpa_t table, const struct iommu_domain *domain)
 {
 	struct device_check *check = context;
 
-	(void)segment, (void)requester, (void)table, (void)domain;
 	check->contexts++;
+	if (domain == NULL || iommu_domain_table(domain)->root.value != table.value)
+		audit_fault(check->audit, "source 0x%x of segment %u reaches memory by tables of no domain, at 0x%llx", requester, segment,
+			    (unsigned long long)table.value);
+	else if (!iommu_domain_has_source(domain, segment, requester))
+		audit_fault(check->audit, "source 0x%x of segment %u reaches the memory of %s, which has no such function", requester,
+			    segment, iommu_domain_name(domain));
 }
 
 static void check_interrupt(void *context, uint16_t unit, uint16_t index, uint16_t requester, uint8_t vector, uint32_t apic_id, bool posted)
@@ -90,7 +96,7 @@ static void check_interrupt(void *context, uint16_t unit, uint16_t index, uint16
 
 void audit_devices(struct audit *audit)
 {
-	static const struct iommu_visitor visitor = {.context_entry = count_context, .interrupt_entry = check_interrupt};
+	static const struct iommu_visitor visitor = {.context_entry = check_context, .interrupt_entry = check_interrupt};
 	struct device_check check = {.audit = audit};
 
 	for (uint32_t i = 0; i < pci_count(); i++)

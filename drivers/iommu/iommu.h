@@ -133,7 +133,7 @@ void iommu_describe(iommu_print print);
 
 struct iommu_visitor {
 	void (*domain)(void *context, const struct iommu_domain *domain);
-	/* A context entry that is present; @table: root of what it translates by. */
+	/* A context entry that is present; @table: root of what it translates by; @domain: of its number, NULL: there is none. */
 	void (*context_entry)(void *context, uint16_t segment, uint16_t requester, hpa_t table, const struct iommu_domain *domain);
 	/* An interrupt entry that lets something through. */
 	void (*interrupt_entry)(void *context, uint16_t unit, uint16_t index, uint16_t requester, uint8_t vector, uint32_t apic_id,
@@ -143,3 +143,5 @@ struct iommu_visitor {
 };
 /** iommu_audit() - shows everything that lets a device reach something, as it stands in memory. Members may be NULL. */
 void iommu_audit(const struct iommu_visitor *visitor, void *context);
+/** iommu_domain_has_source() - requests of a function of @domain may show @requester. Lock-free: for visitors, in iommu_audit(). */
+bool iommu_domain_has_source(const struct iommu_domain *domain, uint16_t segment, uint16_t requester);

@@ -21,6 +21,14 @@ static bool has_requester(const struct pci_function *function, uint16_t segment,
 	return false;
 }
 
+bool iommu_domain_has_source(const struct iommu_domain *domain, uint16_t segment, uint16_t requester)
+{
+	for (uint32_t i = 0; i < domain->function_count; i++)
+		if (has_requester(domain->functions[i].function, segment, requester))
+			return true;
+	return false;
+}
+
 /* Behind a bridge to conventional PCI several share a source, the bridge among them: one that a VM has, if there is one. */
 static const struct pci_function *find_function(uint16_t segment, uint16_t requester)
 {

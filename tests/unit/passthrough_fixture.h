@@ -299,8 +299,27 @@ void iommu_interrupt_free(struct iommu_interrupt *interrupt)
 	entries_used--;
 }
 
+bool iommu_domain_has_source(const struct iommu_domain *of, uint16_t segment, uint16_t requester)
+{
+	(void)segment;
+	for (unsigned i = 0; i < FUNCTIONS; i++)
+		if (of == &domain && attached[i] != NULL && (0x300 | i << 3) == requester)
+			return true;
+	return false;
+}
+
+static uint16_t strange_source; /* of a context entry that leads to @strange_table; 0: there is none */
+static hpa_t strange_table;
+
 void iommu_audit(const struct iommu_visitor *visitor, void *context)
 {
+	for (unsigned i = 0; visitor->context_entry != NULL && i < FUNCTIONS; i++)
+		if (attached[i] != NULL)
+			visitor->context_entry(context, 0, (uint16_t)(0x300 | i << 3), domain.table.root, &domain);
+	if (visitor->context_entry != NULL && strange_source != 0)
+		visitor->context_entry(context, 0, strange_source, strange_table, &domain);
+	if (visitor->domain != NULL && domain.used)
+		visitor->domain(context, &domain);
 	for (uint16_t i = 0; visitor->interrupt_entry != NULL && i < array_count(entry_vectors); i++)
 		if (entry_vectors[i] != 0)
 			visitor->interrupt_entry(context, 0, i, 0x300, entry_vectors[i], 0, false);
@@ -382,6 +401,7 @@ static inline int fixture_passthrough_start(void **state)
 		ioapic_inputs[i].masked = true;
 	reset_way = PCI_RESET_FLR;
 	reset_status = claim_status = attach_status = domain_map_status = domain_unmap_status = ats_status = entry_status = STATUS_OK;
+	strange_source = 0;
 	bus_master_denied = rmrr = false;
 	group_member = NULL;
 	iommu_missing = remapping_missing = NULL;

@@ -304,6 +304,39 @@ static void test_functions_of_vms(void **state)
 	vm_destroy(third);
 }
 
+/* Ways to memory that no record explains. */
+static void test_sources(void **state)
+{
+	static struct vm_config config;
+	struct vm *third = start_third(&config);
+
+	(void)state;
+	strange_source = 0x999;
+	strange_table = domain.table.root;
+	assert_int_equal(run(), 1);
+	assert_said("source 0x999 of segment 0 reaches the memory of third, which has no such function\n");
+	strange_source = 0x300;
+	strange_table = hpa(FOREIGN_PAGE);
+	assert_int_equal(run(), 1);
+	assert_said("source 0x300 of segment 0 reaches memory by tables of no domain, at 0x800000\n");
+	strange_source = 0;
+	passthrough_unmap(third, gpa(0xd0000000), 0x2000);
+	vm_destroy(third);
+}
+
+/* As of firmware's memory: its tables are known all the same. */
+static void test_domains_of_no_vm(void **state)
+{
+	struct iommu_domain *firmware;
+
+	(void)state;
+	assert_int_equal(iommu_domain_create("firmware", &firmware), STATUS_OK);
+	assert_int_equal(iommu_domain_map(firmware, GIB, hpa(GIB), PAGE_SIZE, PAGE_READ), STATUS_OK);
+	assert_int_equal(run(), 0);
+	iommu_domain_destroy(firmware);
+	assert_int_equal(run(), 0);
+}
+
 /* A neighbour's device registers are no less its own than its memory. */
 static void test_registers_of_another(void **state)
 {
@@ -339,6 +372,7 @@ int main(void)
 		TEST(test_the_apic_access_page_is_no_fault_of_its_own_vm_only), TEST(test_an_open_port),
 		TEST(test_many_open_ports_are_counted), TEST(test_open_msrs), TEST(test_equal_vpids), TEST(test_interrupts),
 		TEST(test_no_memory_is_said), TEST(test_functions_of_vms), TEST(test_registers_of_another),
+		TEST(test_sources), TEST(test_domains_of_no_vm),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -307,6 +307,9 @@ static void audits_see_what_stands_in_memory(void **state)
 	make_domain();
 	assert_int_equal(iommu_attach(domain, fixture_find(0, 2)), STATUS_OK);
 	iommu_audit(&visitor, NULL);
+	assert_true(iommu_domain_has_source(domain, 0, fixture_requester(0, 2)));
+	assert_false(iommu_domain_has_source(domain, 0, fixture_requester(0, 3)));
+	assert_false(iommu_domain_has_source(domain, 1, fixture_requester(0, 2)));
 	assert_int_equal(audited_contexts, 1);
 	assert_int_equal(audited_domains, before + 1);
 	/* Root, one context table, queue and its status, 4 of interrupt entries; one holds the machine's functions. */

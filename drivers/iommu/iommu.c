@@ -74,7 +74,8 @@ static enum status map_firmware(struct iommu_domain *domain, hpa_t base, uint64_
 	return STATUS_OK;
 }
 
-static enum status fill_firmware(struct iommu_domain *domain, struct iommu_backend *from, const struct pci_function *function)
+static enum status fill_firmware(struct iommu_domain *domain, struct iommu_backend *from,
+				 const struct pci_function *function)
 {
 	uint32_t attributes = PAGE_READ | PAGE_WRITE | from->leaf_attributes;
 	enum status status = STATUS_OK;
@@ -121,7 +122,8 @@ static void attach_all_firmware(struct iommu_backend *from)
 			continue;
 		status = attach_firmware(from, function);
 		if (status != STATUS_OK)
-			log_warning("IOMMU: the memory that firmware keeps for " PCI_ADDRESS_FORMAT " cannot be mapped: %s",
+			log_warning("IOMMU: the memory that firmware keeps for " PCI_ADDRESS_FORMAT
+				    " cannot be mapped: %s",
 				    PCI_ADDRESS_ARGUMENTS(function->address), status_name(status));
 	}
 }
@@ -151,7 +153,8 @@ enum status iommu_init(const struct boot_info *info)
 		return status;
 	backend = found;
 	if (count_uncovered() > 0)
-		log_warning("IOMMU: no unit translates for %u functions: they cannot be passed through", count_uncovered());
+		log_warning("IOMMU: no unit translates for %u functions: they cannot be passed through",
+			    count_uncovered());
 	return STATUS_OK;
 }
 
@@ -160,7 +163,8 @@ enum status iommu_init(const struct boot_info *info)
 static void describe_domain(const struct iommu_domain *domain, iommu_print print)
 {
 	print("  %-3u %-31s %6llu KiB of tables%s\n", domain->id, domain->name,
-	      (unsigned long long)(domain->table.table_pages * PAGE_SIZE / KIB), domain->lost ? ", lost: a unit did not answer" : "");
+	      (unsigned long long)(domain->table.table_pages * PAGE_SIZE / KIB),
+	      domain->lost ? ", lost: a unit did not answer" : "");
 	for (uint32_t i = 0; i < domain->function_count; i++) {
 		const struct iommu_attachment *attachment = &domain->functions[i];
 
@@ -186,7 +190,8 @@ void iommu_describe(iommu_print print)
 			describe_domain(iommu_find_domain(id), print);
 	print("  everything else is in quarantine: no memory, no interrupts\n");
 	if (count_uncovered() > 0)
-		print("  but for %u functions that no unit translates for: they may not be bus masters\n", count_uncovered());
+		print("  but for %u functions that no unit translates for: they may not be bus masters\n",
+		      count_uncovered());
 	iommu_fault_describe(print);
 }
 

@@ -37,7 +37,10 @@ struct iommu_backend {
 
 	/* Finds the units and prepares tables in which all is blocked; nothing is switched on yet. */
 	enum status (*probe)(struct iommu_backend *backend, const struct boot_info *info, const char **why);
-	/* Translation and interrupt remapping on. *@why as for probe(); *@interrupts_why: NULL, or why remapping stays off. */
+	/*
+	 * Translation and interrupt remapping on. *@why as for probe(); *@interrupts_why: NULL, or why remapping stays
+	 * off.
+	 */
 	enum status (*enable)(const char **why, const char **interrupts_why);
 
 	bool (*covers)(const struct pci_function *function, const char **why);
@@ -53,14 +56,15 @@ struct iommu_backend {
 	/* A range was taken out of @domain, or put in (@added): the units forget what they knew of it. */
 	enum status (*invalidate)(const struct iommu_domain *domain, uint64_t input, uint64_t length, bool added);
 	/* As iommu_enable_ats(), of a function in @domain. */
-	enum status (*enable_ats)(const struct iommu_domain *domain, const struct pci_function *function, const char **why);
+	enum status (*enable_ats)(const struct iommu_domain *domain, const struct pci_function *function,
+				  const char **why);
 	/* A function that keeps translations forgets a range, after the units have. */
 	enum status (*invalidate_device)(const struct pci_function *function, uint64_t input, uint64_t length);
 
 	enum status (*interrupt_allocate)(const struct pci_function *function, struct iommu_interrupt *interrupt);
 	/* @posted: to @descriptor; else to the CPU with @apic_id. @vector 0: blocks. */
-	enum status (*interrupt_write)(const struct iommu_interrupt *interrupt, uint8_t vector, uint32_t apic_id, bool posted,
-				       hpa_t descriptor);
+	enum status (*interrupt_write)(const struct iommu_interrupt *interrupt, uint8_t vector, uint32_t apic_id,
+				       bool posted, hpa_t descriptor);
 	void (*interrupt_free)(const struct iommu_interrupt *interrupt);
 	bool (*posts_interrupts)(const struct pci_function *function);
 
@@ -84,9 +88,14 @@ void iommu_unlock(void);
 /** iommu_create_domain_locked() - as iommu_domain_create(), for a back end that is not in use yet. */
 must_check enum status iommu_create_domain_locked(const char *name, const struct iommu_backend *from,
 						  struct iommu_domain **created);
-/** iommu_find_domain() - by its id, 1..IOMMU_MAX_DOMAINS; iommu_find_domain_of(): a VM's, by a function. NULL: there is none. */
+/**
+ * iommu_find_domain() - by its id, 1..IOMMU_MAX_DOMAINS; iommu_find_domain_of(): a VM's, by a function. NULL: there is
+ * none.
+ */
 const struct iommu_domain *iommu_find_domain(uint16_t id);
 const struct iommu_domain *iommu_find_domain_of(const struct pci_function *function);
-/** iommu_cut_off_locked() - notes and tells that @function, of the domain @where, reaches nothing any more, and ends its bus
- * mastering. @why: "does this or that". The back end blocks it already. */
+/**
+ * iommu_cut_off_locked() - notes and tells that @function, of the domain @where, reaches nothing any more, and ends its
+ * bus mastering. @why: "does this or that". The back end blocks it already.
+ */
 void iommu_cut_off_locked(const struct pci_function *function, const char *where, const char *why);

@@ -29,7 +29,7 @@ bool iommu_domain_has_source(const struct iommu_domain *domain, uint16_t segment
 	return false;
 }
 
-/* Behind a bridge to conventional PCI several share a source, the bridge among them: one that a VM has, if there is one. */
+/* Behind a bridge to conventional PCI several share a source, the bridge among them: a VM's, if there is one. */
 static const struct pci_function *find_function(uint16_t segment, uint16_t requester)
 {
 	const struct pci_function *found = NULL;
@@ -81,8 +81,8 @@ void iommu_cut_off_locked(const struct pci_function *function, const char *where
 
 static void tell_storm(const struct iommu_fault *fault, const char *where)
 {
-	log_error("IOMMU %u: %s: device %04x:%02x:%02x.%u faults in a storm: it is cut off from memory", fault->unit, where,
-		  fault->segment, fault->requester >> 8, fault->requester >> 3 & 31, fault->requester & 7);
+	log_error("IOMMU %u: %s: device %04x:%02x:%02x.%u faults in a storm: it is cut off from memory", fault->unit,
+		  where, fault->segment, fault->requester >> 8, fault->requester >> 3 & 31, fault->requester & 7);
 }
 
 /* One fault on its way from a unit to the log. */

@@ -138,13 +138,15 @@ void iommu_domain_destroy(struct iommu_domain *domain)
 	iommu_unlock();
 }
 
-static enum status map_locked(struct iommu_domain *domain, uint64_t input, hpa_t output, uint64_t length, uint32_t attributes)
+static enum status map_locked(struct iommu_domain *domain, uint64_t input, hpa_t output, uint64_t length,
+			      uint32_t attributes)
 {
 	attributes = (attributes & (PAGE_READ | PAGE_WRITE)) | iommu_backend()->leaf_attributes;
 	return page_table_map(&domain->table, input, output, length, attributes);
 }
 
-enum status iommu_domain_map(struct iommu_domain *domain, uint64_t input, hpa_t output, uint64_t length, uint32_t attributes)
+enum status iommu_domain_map(struct iommu_domain *domain, uint64_t input, hpa_t output, uint64_t length,
+			     uint32_t attributes)
 {
 	enum status status;
 

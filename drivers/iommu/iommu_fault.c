@@ -38,11 +38,13 @@ static struct source *provide_source(uint16_t segment, uint16_t requester)
 	for (unsigned i = 0; i < MAX_SOURCES; i++) {
 		if (sources[i].cut_off)
 			continue;
-		if (oldest == NULL || !sources[i].used || (oldest->used && sources[i].window_start < oldest->window_start))
+		if (oldest == NULL || !sources[i].used ||
+		    (oldest->used && sources[i].window_start < oldest->window_start))
 			oldest = &sources[i];
 	}
 	if (oldest != NULL)
-		*oldest = (struct source){.used = true, .segment = segment, .requester = requester, .window_start = clock_now()};
+		*oldest = (struct source){
+			.used = true, .segment = segment, .requester = requester, .window_start = clock_now()};
 	return oldest;
 }
 
@@ -93,11 +95,12 @@ static void make_line(const struct iommu_fault *fault, char line[LINE_SIZE])
 				  fault->requester >> 3 & 31, fault->requester & 7);
 
 	if (fault->interrupt)
-		fmt_print(line + length, LINE_SIZE - length, ": interrupt by entry %u blocked: %s (reason %#x)", fault->index,
-			  fault->words, fault->reason);
+		fmt_print(line + length, LINE_SIZE - length, ": interrupt by entry %u blocked: %s (reason %#x)",
+			  fault->index, fault->words, fault->reason);
 	else
 		fmt_print(line + length, LINE_SIZE - length, ": %s %#llx blocked: %s (reason %#x)",
-			  fault->write ? "write to" : "read of", (unsigned long long)fault->address, fault->words, fault->reason);
+			  fault->write ? "write to" : "read of", (unsigned long long)fault->address, fault->words,
+			  fault->reason);
 }
 
 void iommu_fault_tell(const struct iommu_fault *fault, const char *where)
@@ -120,6 +123,6 @@ void iommu_fault_describe(iommu_print print)
 	}
 	for (unsigned i = 0; i < MAX_SOURCES; i++)
 		if (sources[i].used && sources[i].cut_off)
-			print("  %04x:%02x:%02x.%u is cut off: too many faults\n", sources[i].segment, sources[i].requester >> 8,
-			      sources[i].requester >> 3 & 31, sources[i].requester & 7);
+			print("  %04x:%02x:%02x.%u is cut off: too many faults\n", sources[i].segment,
+			      sources[i].requester >> 8, sources[i].requester >> 3 & 31, sources[i].requester & 7);
 }

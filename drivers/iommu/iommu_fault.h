@@ -24,7 +24,10 @@ struct iommu_fault {
 must_check bool iommu_fault_count(const struct iommu_fault *fault, bool *say);
 /** iommu_fault_tell() - logs @fault; @where: the domain's name or "quarantine". */
 void iommu_fault_tell(const struct iommu_fault *fault, const char *where);
-/** iommu_fault_is_cut_off() / _cut_off() / _forget() - whether the source was cut off; is now; gets a new start. Under the lock. */
+/**
+ * iommu_fault_is_cut_off() / _cut_off() / _forget() - whether the source was cut off; is now; gets a new start. Under
+ * the lock.
+ */
 bool iommu_fault_is_cut_off(uint16_t segment, uint16_t requester);
 void iommu_fault_cut_off(uint16_t segment, uint16_t requester);
 void iommu_fault_forget(uint16_t segment, uint16_t requester);

@@ -20,8 +20,8 @@ enum status iommu_interrupt_allocate(const struct pci_function *function, struct
 	return status;
 }
 
-static enum status write_interrupt(const struct iommu_interrupt *interrupt, uint8_t vector, uint32_t apic_id, bool posted,
-				   hpa_t descriptor)
+static enum status write_interrupt(const struct iommu_interrupt *interrupt, uint8_t vector, uint32_t apic_id,
+				   bool posted, hpa_t descriptor)
 {
 	enum status status;
 

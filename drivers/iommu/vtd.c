@@ -107,8 +107,8 @@ static enum status interrupt_allocate(const struct pci_function *function, struc
 	return STATUS_OK;
 }
 
-static enum status interrupt_write(const struct iommu_interrupt *interrupt, uint8_t vector, uint32_t apic_id, bool posted,
-				   hpa_t descriptor)
+static enum status interrupt_write(const struct iommu_interrupt *interrupt, uint8_t vector, uint32_t apic_id,
+				   bool posted, hpa_t descriptor)
 {
 	const struct vtd_interrupt entry = {.requester = interrupt->requester, .vector = vector, .apic_id = apic_id,
 					    .posted = posted, .descriptor = descriptor};

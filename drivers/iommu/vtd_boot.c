@@ -69,12 +69,13 @@ enum status vtd_probe(struct iommu_backend *backend, const struct boot_info *inf
 /* ---- switching on ---- */
 
 /*
- * If firmware left translation on, it goes on with the new tables: nothing is let through in between. Only tables of another mode
- * cannot be exchanged meanwhile; for that moment it counts that no function is a bus master yet.
+ * If firmware left translation on, it goes on with the new tables: nothing is let through in between. Only tables of
+ * another mode cannot be exchanged meanwhile; for that moment it counts that no function is a bus master yet.
  */
 static enum status leave_other_mode(struct vtd_unit *unit)
 {
-	if ((vtd_read32(unit, VTD_GLOBAL_STATUS) & VTD_TRANSLATION) == 0 || (vtd_read64(unit, VTD_ROOT_TABLE) & VTD_ROOT_TABLE_MODE) == 0)
+	if ((vtd_read32(unit, VTD_GLOBAL_STATUS) & VTD_TRANSLATION) == 0 ||
+	    (vtd_read64(unit, VTD_ROOT_TABLE) & VTD_ROOT_TABLE_MODE) == 0)
 		return STATUS_OK;
 	return vtd_command(unit, VTD_TRANSLATION, false);
 }
@@ -96,7 +97,8 @@ static enum status release_protected_memory(struct vtd_unit *unit)
 {
 	if (!unit->capabilities.protected_low && !unit->capabilities.protected_high)
 		return STATUS_OK;
-	vtd_write32(unit, VTD_PROTECTED_MEMORY, vtd_read32(unit, VTD_PROTECTED_MEMORY) & ~(uint32_t)VTD_PROTECTED_ENABLE);
+	vtd_write32(unit, VTD_PROTECTED_MEMORY,
+		    vtd_read32(unit, VTD_PROTECTED_MEMORY) & ~(uint32_t)VTD_PROTECTED_ENABLE);
 	return vtd_wait32(unit, VTD_PROTECTED_MEMORY, VTD_PROTECTED_STATUS, 0);
 }
 

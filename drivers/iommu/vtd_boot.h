@@ -1,6 +1,6 @@
 /*
- * Switching VT-d on: see struct iommu_backend. VT-d Specification, "Set Root Table Pointer Operation", "Software Steps to Setup
- * DMA Remapping Facilities".
+ * Switching VT-d on: see struct iommu_backend. VT-d Specification, "Set Root Table Pointer Operation", "Software Steps
+ * to Setup DMA Remapping Facilities".
  */
 #pragma once
 

@@ -80,24 +80,32 @@ const char *vtd_capabilities_decode(uint64_t capability, uint64_t extended, stru
 		.iotlb_offset = (uint32_t)bits_get(extended, 17, 8) * 16,
 	};
 	for (size_t i = 0; i < array_count(flags); i++)
-		*flag_at(capabilities, flags[i].flag) = ((flags[i].extended ? extended : capability) & BIT(flags[i].bit)) != 0;
+		*flag_at(capabilities, flags[i].flag) =
+			((flags[i].extended ? extended : capability) & BIT(flags[i].bit)) != 0;
 	drop_what_lacks_its_base(capabilities);
-	capabilities->register_bytes = max_u64(capabilities->fault_offset + VTD_RECORD_SIZE * capabilities->fault_records,
-					       capabilities->iotlb_offset + 16);
+	capabilities->register_bytes =
+		max_u64(capabilities->fault_offset + VTD_RECORD_SIZE * capabilities->fault_records,
+			capabilities->iotlb_offset + 16);
 	return check(capabilities);
 }
 
-static const struct { const char *name; size_t flag; const char *cost; } rows[] = {
+static const struct {
+	const char *name;
+	size_t flag;
+	const char *cost;
+} rows[] = {
 	{"2 MiB pages", FLAG(page_2m), "tables are larger and slower"},
 	{"1 GiB pages", FLAG(page_1g), NULL},
 	{"coherent page walks", FLAG(coherent), "each change of a table is flushed from the caches"},
 	{"snoop control", FLAG(snoop_control), "a device may bypass the caches"},
-	{"queued invalidation", FLAG(queued_invalidation), "invalidation waits for registers, and interrupts cannot be remapped"},
+	{"queued invalidation", FLAG(queued_invalidation),
+	 "invalidation waits for registers, and interrupts cannot be remapped"},
 	{"page-selective invalidation", FLAG(page_selective), "each change drops a domain's whole translation cache"},
 	{"drain of reads", FLAG(drain_reads), NULL},
 	{"drain of writes", FLAG(drain_writes), NULL},
 	{"device TLBs", FLAG(device_tlb), "devices cannot keep translations"},
-	{"interrupt remapping", FLAG(interrupt_remapping), "no device can be passed through: it could send any interrupt"},
+	{"interrupt remapping", FLAG(interrupt_remapping),
+	 "no device can be passed through: it could send any interrupt"},
 	{"extended interrupt mode", FLAG(extended_interrupts), "interrupts reach CPUs with APIC ids up to 254 only"},
 	{"posted interrupts", FLAG(posted_interrupts), "each interrupt of a device costs an exit"},
 };
@@ -105,5 +113,6 @@ _Static_assert(array_count(rows) == VTD_CAPABILITY_ROWS, "the header tells how m
 
 struct vtd_capability_row vtd_capabilities_row(const struct vtd_capabilities *capabilities, unsigned index)
 {
-	return (struct vtd_capability_row){rows[index].name, flag_get(capabilities, rows[index].flag), rows[index].cost};
+	return (struct vtd_capability_row){rows[index].name, flag_get(capabilities, rows[index].flag),
+					   rows[index].cost};
 }

@@ -1,4 +1,6 @@
-/* What a DMA-remapping unit can, read once. VT-d Specification, "Capability Register", "Extended Capability Register". */
+/*
+ * What a DMA-remapping unit can, read once. VT-d Specification, "Capability Register", "Extended Capability Register".
+ */
 #pragma once
 
 #include "lib/types.h"
@@ -16,7 +18,8 @@ struct vtd_capabilities {
 	uint32_t page_mask_limit;  /* an invalidation of pages covers up to 2^this of them */
 	bool page_2m, page_1g, coherent, snoop_control, caching_mode, write_buffer_flush, page_selective;
 	bool drain_reads, drain_writes, protected_low, protected_high;
-	bool queued_invalidation, device_tlb, device_throttle, interrupt_remapping, extended_interrupts, posted_interrupts;
+	bool queued_invalidation, device_tlb, device_throttle, interrupt_remapping, extended_interrupts,
+		posted_interrupts;
 	uint64_t register_bytes;   /* that must be mapped to reach all of the above */
 };
 
@@ -24,7 +27,8 @@ struct vtd_capabilities {
  * vtd_capabilities_decode() - @capability, @extended: the registers' values; anything may come.
  * Return: NULL; or, if the unit cannot be used, why (static text).
  */
-must_check const char *vtd_capabilities_decode(uint64_t capability, uint64_t extended, struct vtd_capabilities *capabilities);
+must_check const char *vtd_capabilities_decode(uint64_t capability, uint64_t extended,
+					       struct vtd_capabilities *capabilities);
 
 /* A row for people: what it is called and, if it is missing, what that costs. */
 struct vtd_capability_row { const char *name; bool present; const char *cost; };

@@ -53,7 +53,8 @@ static void write_entry(struct vtd_unit *unit, uint64_t *entry, uint64_t low, ui
 	vtd_publish(unit, entry, ENTRY_SIZE);
 }
 
-void vtd_context_set(struct vtd_unit *unit, uint16_t requester, const struct page_table *table, uint16_t domain, bool ats)
+void vtd_context_set(struct vtd_unit *unit, uint16_t requester, const struct page_table *table, uint16_t domain,
+		     bool ats)
 {
 	/* Address widths: 1, 2 and 3 stand for 3, 4 and 5 levels. */
 	uint64_t high = (uint64_t)domain << VTD_CONTEXT_DOMAIN_SHIFT | (table->format->levels - 2);

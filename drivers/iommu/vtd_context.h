@@ -15,8 +15,11 @@ must_check enum status vtd_context_start(struct vtd_unit *unit);
 must_check enum status vtd_context_prepare(struct vtd_unit *unit, uint16_t requester);
 
 /** vtd_context_set() - @requester, prepared, is translated by @table as @domain. */
-void vtd_context_set(struct vtd_unit *unit, uint16_t requester, const struct page_table *table, uint16_t domain, bool ats);
-/** vtd_context_block() - @requester reaches nothing; @silent: and no fault is recorded (if there is room for the entry). */
+void vtd_context_set(struct vtd_unit *unit, uint16_t requester, const struct page_table *table, uint16_t domain,
+		     bool ats);
+/**
+ * vtd_context_block() - @requester reaches nothing; @silent: and no fault is recorded (if there is room for the entry).
+ */
 void vtd_context_block(struct vtd_unit *unit, uint16_t requester, bool silent);
 /** vtd_context_get() - whether @requester reaches something: the root of its table and its domain. */
 must_check bool vtd_context_get(const struct vtd_unit *unit, uint16_t requester, hpa_t *table, uint16_t *domain);

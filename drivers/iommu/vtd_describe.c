@@ -21,10 +21,11 @@ static void describe_unit(const struct vtd_unit *unit, iommu_print print)
 {
 	const struct acpi_drhd *drhd = unit->description;
 
-	print("unit %u at %#llx, segment %04x, %s%u functions: translation %s, remapping %s%s, invalidation by %s\n", unit->index,
-	      (unsigned long long)drhd->registers.value, drhd->segment, drhd->include_all ? "all others and " : "",
-	      drhd->scopes.count, unit->translating ? "on" : "off", unit->remapping ? "on" : "off",
-	      unit->extended_interrupts ? " (extended)" : "", unit->queue != NULL ? "queue" : "registers");
+	print("unit %u at %#llx, segment %04x, %s%u functions: translation %s, remapping %s%s, invalidation by %s\n",
+	      unit->index, (unsigned long long)drhd->registers.value, drhd->segment,
+	      drhd->include_all ? "all others and " : "", drhd->scopes.count, unit->translating ? "on" : "off",
+	      unit->remapping ? "on" : "off", unit->extended_interrupts ? " (extended)" : "",
+	      unit->queue != NULL ? "queue" : "registers");
 	print("  capabilities %#llx %#llx: %u address bits, %u domains, %u fault records\n",
 	      (unsigned long long)unit->capabilities.raw, (unsigned long long)unit->capabilities.raw_extended,
 	      unit->capabilities.width, unit->capabilities.domain_count, unit->capabilities.fault_records);
@@ -69,8 +70,8 @@ static void audit_interrupts(const struct vtd_unit *unit, const struct iommu_vis
 		return;
 	for (uint32_t i = 0; i < VTD_INTERRUPT_ENTRIES; i++)
 		if (vtd_interrupt_read(unit, (uint16_t)i, &entry))
-			visitor->interrupt_entry(context, unit->index, (uint16_t)i, entry.requester, entry.vector, entry.apic_id,
-						 entry.posted);
+			visitor->interrupt_entry(context, unit->index, (uint16_t)i, entry.requester, entry.vector,
+						 entry.apic_id, entry.posted);
 }
 
 static void audit_pages(const struct vtd_unit *unit, const struct iommu_visitor *visitor, void *context)

@@ -20,8 +20,9 @@ enum status vtd_interrupt_start(struct vtd_unit *unit, bool x2apic)
 	unit->interrupt_table = table;
 	unit->extended_interrupts = x2apic && unit->capabilities.extended_interrupts;
 	/* The size field holds the logarithm of the number of entries, less one. */
-	vtd_write64(unit, VTD_INTERRUPT_TABLE, physmap_address(table).value |
-		    (unit->extended_interrupts ? VTD_INTERRUPT_TABLE_EXTENDED : 0) | (bits_highest(VTD_INTERRUPT_ENTRIES) - 1));
+	vtd_write64(unit, VTD_INTERRUPT_TABLE,
+		    physmap_address(table).value | (unit->extended_interrupts ? VTD_INTERRUPT_TABLE_EXTENDED : 0) |
+		    (bits_highest(VTD_INTERRUPT_ENTRIES) - 1));
 	status = vtd_command(unit, VTD_SET_INTERRUPT_TABLE, true);
 	return status == STATUS_OK ? vtd_invalidate_interrupts(unit) : status;
 }
@@ -65,14 +66,16 @@ void vtd_interrupt_free(struct vtd_unit *unit, uint16_t index)
 	unit->interrupts_used[index / WORD_BITS] &= ~BIT(index % WORD_BITS);
 }
 
-static enum status make_entry(const struct vtd_unit *unit, const struct vtd_interrupt *interrupt, uint64_t *low, uint64_t *high)
+static enum status make_entry(const struct vtd_unit *unit, const struct vtd_interrupt *interrupt, uint64_t *low,
+			      uint64_t *high)
 {
 	*low = VTD_PRESENT | (uint64_t)interrupt->vector << VTD_INTERRUPT_VECTOR_SHIFT;
 	*high = VTD_INTERRUPT_VERIFY_REQUESTER | interrupt->requester;
 	if (interrupt->posted) {
 		if (!unit->capabilities.posted_interrupts)
 			return STATUS_UNSUPPORTED;
-		*low |= VTD_INTERRUPT_POSTED | bits_get(interrupt->descriptor.value, 31, 6) << VTD_INTERRUPT_DESCRIPTOR_SHIFT;
+		*low |= VTD_INTERRUPT_POSTED;
+		*low |= bits_get(interrupt->descriptor.value, 31, 6) << VTD_INTERRUPT_DESCRIPTOR_SHIFT;
 		*high |= bits_get(interrupt->descriptor.value, 63, 32) << 32;
 		return STATUS_OK;
 	}
@@ -93,7 +96,7 @@ enum status vtd_interrupt_write(struct vtd_unit *unit, uint16_t index, const str
 
 	if (status != STATUS_OK)
 		return status;
-	/* In one step: halves of two entries are never taken for one, and no interrupt meets an entry that is absent for a moment. */
+	/* In one step: nothing takes halves of two entries for one, or meets one that is absent for a moment. */
 	insn_store_16_bytes(entry, low, high);
 	vtd_publish(unit, entry, ENTRY_SIZE);
 	return vtd_invalidate_interrupt(unit, index);
@@ -112,7 +115,8 @@ bool vtd_interrupt_read(const struct vtd_unit *unit, uint16_t index, struct vtd_
 		.posted = (low & VTD_INTERRUPT_POSTED) != 0,
 	};
 	if (interrupt->posted)
-		interrupt->descriptor = hpa(bits_get(high, 63, 32) << 32 | bits_get(low, 63, VTD_INTERRUPT_DESCRIPTOR_SHIFT) << 6);
+		interrupt->descriptor =
+			hpa(bits_get(high, 63, 32) << 32 | bits_get(low, 63, VTD_INTERRUPT_DESCRIPTOR_SHIFT) << 6);
 	else
 		interrupt->apic_id = (uint32_t)(low >> (unit->extended_interrupts ? VTD_INTERRUPT_DESTINATION_SHIFT
 										  : VTD_INTERRUPT_DESTINATION_8_SHIFT));

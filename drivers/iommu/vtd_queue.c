@@ -72,8 +72,8 @@ static void queue_skip_bad(struct vtd_unit *unit)
 }
 
 /*
- * Clears errors so that the queue goes on. A device that answers what nobody asked it (completion error) costs nothing. One that
- * does not answer costs all that waited, whoever asked for it: STATUS_BUSY.
+ * Clears errors so that the queue goes on. A device that answers what nobody asked it (completion error) costs nothing.
+ * One that does not answer costs all that waited, whoever asked for it: STATUS_BUSY.
  */
 static enum status queue_check_errors(struct vtd_unit *unit)
 {
@@ -135,7 +135,9 @@ static enum status submit_once(struct vtd_unit *unit, const struct descriptor *d
 	return queue_wait(unit);
 }
 
-/* Again when it was lost because some device did not answer, an earlier one perhaps; when that repeats, it is this one. */
+/*
+ * Again when it was lost because some device did not answer, an earlier one perhaps; when that repeats, it is this one.
+ */
 static enum status submit(struct vtd_unit *unit, const struct descriptor *descriptors, unsigned count)
 {
 	enum status status = submit_once(unit, descriptors, count);
@@ -232,7 +234,9 @@ static enum status queue_one(struct vtd_unit *unit, uint64_t low, uint64_t high)
 
 enum status vtd_invalidate_interrupt(struct vtd_unit *unit, uint16_t index)
 {
-	return queue_one(unit, VTD_DESCRIPTOR_INTERRUPT | VTD_DESCRIPTOR_INDEX | (uint64_t)index << VTD_DESCRIPTOR_INDEX_SHIFT, 0);
+	uint64_t low = VTD_DESCRIPTOR_INTERRUPT | VTD_DESCRIPTOR_INDEX | (uint64_t)index << VTD_DESCRIPTOR_INDEX_SHIFT;
+
+	return queue_one(unit, low, 0);
 }
 
 enum status vtd_invalidate_interrupts(struct vtd_unit *unit)
@@ -246,7 +250,8 @@ static uint64_t device_range(uint64_t input, unsigned mask)
 	return mask == 0 ? input : align_down(input, PAGE_SIZE << mask) | (BIT(mask - 1) - 1) << PAGE_SHIFT | 1;
 }
 
-enum status vtd_invalidate_device(struct vtd_unit *unit, const struct vtd_device *device, uint64_t input, uint64_t length)
+enum status vtd_invalidate_device(struct vtd_unit *unit, const struct vtd_device *device, uint64_t input,
+				  uint64_t length)
 {
 	uint64_t low = VTD_DESCRIPTOR_DEVICE | (uint64_t)(device->depth % 32) << VTD_DESCRIPTOR_DEPTH_SHIFT |
 		       (uint64_t)device->requester << VTD_DESCRIPTOR_REQUESTER_SHIFT;

@@ -1,6 +1,7 @@
 /*
- * Registers and structures in memory of a DMA-remapping unit. Intel Virtualization Technology for Directed I/O, "Register
- * Descriptions", "Translation Structure Formats", "Invalidation Descriptors", "Interrupt Remapping Table Entry".
+ * Registers and structures in memory of a DMA-remapping unit. Intel Virtualization Technology for Directed I/O,
+ * "Register Descriptions", "Translation Structure Formats", "Invalidation Descriptors", "Interrupt Remapping Table
+ * Entry".
  */
 #pragma once
 
@@ -36,7 +37,8 @@ enum {
 #define VTD_SET_INTERRUPT_TABLE BIT(24)
 #define VTD_COMPATIBILITY_FORMAT BIT(23)
 /* Of status, what a command must repeat so that it stays as it is; the others are events. */
-#define VTD_COMMAND_KEPT (VTD_TRANSLATION | VTD_QUEUED_INVALIDATION | VTD_INTERRUPT_REMAPPING | VTD_COMPATIBILITY_FORMAT)
+#define VTD_COMMAND_KEPT \
+	(VTD_TRANSLATION | VTD_QUEUED_INVALIDATION | VTD_INTERRUPT_REMAPPING | VTD_COMPATIBILITY_FORMAT)
 
 #define VTD_ROOT_TABLE_MODE BITS(11, 10) /* of the root table register; 0: legacy */
 

@@ -50,7 +50,8 @@ bool vtd_scopes_find_io_apic(uint16_t segment, const struct acpi_scope_list *sco
 		const struct acpi_scope *scope = &scopes->scopes[i];
 		struct pci_address address;
 
-		if (scope->type != ACPI_SCOPE_IO_APIC || scope->enumeration_id != id || !vtd_scope_resolve(segment, scope, &address))
+		if (scope->type != ACPI_SCOPE_IO_APIC || scope->enumeration_id != id ||
+		    !vtd_scope_resolve(segment, scope, &address))
 			continue;
 		*requester = (uint16_t)(address.bus << 8 | address.device << 3 | address.function);
 		return true;

@@ -13,7 +13,8 @@ const char *vtd_unit_probe(struct vtd_unit *unit, const struct acpi_drhd *descri
 	unit->registers = host_paging_map_device(description->registers, PAGE_SIZE, false);
 	if (unit->registers == NULL)
 		return "its registers cannot be mapped";
-	why = vtd_capabilities_decode(vtd_read64(unit, VTD_CAPABILITY), vtd_read64(unit, VTD_EXTENDED_CAPABILITY), &unit->capabilities);
+	why = vtd_capabilities_decode(vtd_read64(unit, VTD_CAPABILITY), vtd_read64(unit, VTD_EXTENDED_CAPABILITY),
+				      &unit->capabilities);
 	if (why != NULL)
 		return why;
 	if (unit->capabilities.register_bytes > PAGE_SIZE &&

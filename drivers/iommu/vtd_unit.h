@@ -28,8 +28,14 @@ struct vtd_unit {
 	uint64_t faults, overflows;
 };
 
-static inline uint32_t vtd_read32(const struct vtd_unit *unit, uint32_t offset) { return mmio_read32(unit->registers + offset); }
-static inline uint64_t vtd_read64(const struct vtd_unit *unit, uint32_t offset) { return mmio_read64(unit->registers + offset); }
+static inline uint32_t vtd_read32(const struct vtd_unit *unit, uint32_t offset)
+{
+	return mmio_read32(unit->registers + offset);
+}
+static inline uint64_t vtd_read64(const struct vtd_unit *unit, uint32_t offset)
+{
+	return mmio_read64(unit->registers + offset);
+}
 static inline void vtd_write32(const struct vtd_unit *unit, uint32_t offset, uint32_t value)
 {
 	mmio_write32(unit->registers + offset, value);
@@ -43,9 +49,14 @@ static inline void vtd_write64(const struct vtd_unit *unit, uint32_t offset, uin
  * Return: NULL; or why it cannot be used. */
 must_check const char *vtd_unit_probe(struct vtd_unit *unit, const struct acpi_drhd *description);
 
-/** vtd_command() - sets or clears one of the global command's lasting bits, or triggers an event (@on). STATUS_TIMEOUT. */
+/**
+ * vtd_command() - sets or clears one of the global command's lasting bits, or triggers an event (@on). STATUS_TIMEOUT.
+ */
 must_check enum status vtd_command(struct vtd_unit *unit, uint64_t bit, bool on);
-/** vtd_wait32() / vtd_wait64() - until the register's bits @mask are @value, for VTD_WAIT_NANOSECONDS at most. STATUS_TIMEOUT. */
+/**
+ * vtd_wait32() / vtd_wait64() - until the register's bits @mask are @value, for VTD_WAIT_NANOSECONDS at most.
+ * STATUS_TIMEOUT.
+ */
 #define VTD_WAIT_NANOSECONDS 100000000ull
 must_check enum status vtd_wait32(struct vtd_unit *unit, uint32_t offset, uint64_t mask, uint64_t value);
 must_check enum status vtd_wait64(struct vtd_unit *unit, uint32_t offset, uint64_t mask, uint64_t value);

@@ -18,7 +18,8 @@ static bool reserved_usable[ACPI_MAX_RMRRS];
 
 void vtd_units_fail(const struct acpi_drhd *drhd, const char *reason, const char **why)
 {
-	fmt_print(failure, sizeof(failure), "VT-d unit at %#llx: %s", (unsigned long long)drhd->registers.value, reason);
+	fmt_print(failure, sizeof(failure), "VT-d unit at %#llx: %s", (unsigned long long)drhd->registers.value,
+		  reason);
 	*why = failure;
 }
 
@@ -43,7 +44,8 @@ static enum status check_table(const struct acpi_dmar *dmar, const char **why)
 		return STATUS_BAD_FORMAT;
 	}
 	for (uint32_t i = 0; i < dmar->drhd_count; i++) {
-		const char *reason = dmar->drhds[i].scopes.lost > 0 ? "the table's list of its devices is broken or too long" : NULL;
+		const char *reason =
+			dmar->drhds[i].scopes.lost > 0 ? "the table's list of its devices is broken or too long" : NULL;
 
 		for (uint32_t j = 0; reason == NULL && j < i; j++)
 			reason = contradiction(&dmar->drhds[i], &dmar->drhds[j]);
@@ -73,8 +75,9 @@ static void check_reserved(const struct boot_info *info, const struct acpi_dmar 
 	for (uint32_t i = 0; i < dmar->rmrr_count; i++) {
 		uint64_t base = dmar->rmrrs[i].base.value, limit = dmar->rmrrs[i].limit.value;
 
-		reserved_usable[i] = is_aligned(base, PAGE_SIZE) && is_aligned(limit + 1, PAGE_SIZE) && limit - base < RESERVED_MAX_LENGTH &&
-				     limit < PHYSMAP_SIZE && !is_used_ram(info, base, limit - base + 1);
+		reserved_usable[i] = is_aligned(base, PAGE_SIZE) && is_aligned(limit + 1, PAGE_SIZE) &&
+				     limit - base < RESERVED_MAX_LENGTH && limit < PHYSMAP_SIZE &&
+				     !is_used_ram(info, base, limit - base + 1);
 		if (!reserved_usable[i])
 			log_warning("IOMMU: memory %#llx..%#llx that firmware wants for devices is not given to them",
 				    (unsigned long long)base, (unsigned long long)limit);
@@ -86,7 +89,8 @@ static void report_unresolved(const struct acpi_drhd *drhd)
 	uint32_t count = vtd_scopes_unresolved(drhd->segment, &drhd->scopes);
 
 	if (count > 0)
-		log_info("IOMMU: unit at %#llx: %u of its devices are not there", (unsigned long long)drhd->registers.value, count);
+		log_info("IOMMU: unit at %#llx: %u of its devices are not there",
+			 (unsigned long long)drhd->registers.value, count);
 }
 
 enum status vtd_units_probe(const struct boot_info *info, const char **why)

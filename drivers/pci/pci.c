@@ -15,7 +15,7 @@
 #define FUNCTIONS_PER_PAGE (PAGE_SIZE / sizeof(struct pci_function))
 #define PAGES ((PCI_MAX_FUNCTIONS + FUNCTIONS_PER_PAGE - 1) / FUNCTIONS_PER_PAGE)
 
-/* Machines have a handful or hundreds, and each is large: pages of them, taken when they are needed and never given back. */
+/* Machines have a handful or hundreds, and each is large: pages of them, taken when needed, never given back. */
 static struct pci_function *pages[PAGES];
 static uint32_t function_count, functions_lost;
 static unsigned ready_steps; /* left, to wait for functions */
@@ -73,7 +73,8 @@ static void show_retries(const struct pci_function *port)
 {
 	unsigned capabilities = pci_express_register(port, PCI_EXPRESS_ROOT_CAPABILITIES);
 
-	if (port->express_type != PCI_EXPRESS_ROOT_PORT || (pci_read(port, capabilities, 2) & PCI_EXPRESS_CAN_SHOW_RETRY) == 0)
+	if (port->express_type != PCI_EXPRESS_ROOT_PORT ||
+	    (pci_read(port, capabilities, 2) & PCI_EXPRESS_CAN_SHOW_RETRY) == 0)
 		return;
 	pci_update(port, pci_express_register(port, PCI_EXPRESS_ROOT_CONTROL), 2, 0, PCI_EXPRESS_SHOW_RETRY);
 }
@@ -88,7 +89,8 @@ static uint16_t read_vendor(struct pci_address address)
 {
 	for (; !is_ready(address); ready_steps--) {
 		if (ready_steps == 0) {
-			log_warning("PCI: " PCI_ADDRESS_FORMAT ": does not get ready: it is left out", PCI_ADDRESS_ARGUMENTS(address));
+			log_warning("PCI: " PCI_ADDRESS_FORMAT ": does not get ready: it is left out",
+				    PCI_ADDRESS_ARGUMENTS(address));
 			return PCI_VENDOR_NONE;
 		}
 		pci_wait(READY_STEP);
@@ -111,11 +113,12 @@ static void read_function(struct pci_function *function)
 	show_retries(function);
 	pci_sriov_init(function);
 	if (function->capabilities_broken)
-		log_warning("PCI: " PCI_ADDRESS_FORMAT ": its list of capabilities is broken: the rest of it is not used",
+		log_warning("PCI: " PCI_ADDRESS_FORMAT
+			    ": its list of capabilities is broken: the rest of it is not used",
 			    PCI_ADDRESS_ARGUMENTS(function->address));
 }
 
-/* Adds the function at @address if there is one; *@multi_function: its device may have others, as its function 0 said. */
+/* Adds the function at @address if there is one; *@multi_function: there may be others, as its function 0 said. */
 static bool add_function(struct pci_address address, bool *multi_function)
 {
 	uint16_t vendor = read_vendor(address);
@@ -193,7 +196,8 @@ enum status pci_scan(void)
 	pci_groups_init();
 	pci_owner_init();
 	if (functions_lost > 0) {
-		log_warning("PCI: %u functions are left out: more than %u, or than memory is left for", functions_lost, PCI_MAX_FUNCTIONS);
+		log_warning("PCI: %u functions are left out: more than %u, or than memory is left for", functions_lost,
+			    PCI_MAX_FUNCTIONS);
 		return STATUS_NO_MEMORY;
 	}
 	return function_count > 0 ? STATUS_OK : STATUS_NOT_FOUND;

@@ -19,7 +19,7 @@ struct pci_bar {
 	enum pci_bar_kind kind; /* the slot after a 64-bit one is PCI_BAR_NONE */
 	bool prefetchable;
 	uint64_t address;       /* port or host-physical address, a multiple of size; 0: not assigned */
-	uint64_t size;          /* [bytes], a power of two up to PCI_BAR_MAX_SIZE; 0: unknown or absurd, not to be used */
+	uint64_t size; /* [bytes], a power of two up to PCI_BAR_MAX_SIZE; 0: unknown or absurd, not to be used */
 };
 
 struct pci_capability { uint8_t id; uint8_t offset; };
@@ -46,7 +46,8 @@ enum pci_owner {
 };
 
 /*
- * Everything but the last part is constant after pci_scan(). Functions stay where they are in memory: pointers may be kept.
+ * Everything but the last part is constant after pci_scan(). Functions stay where they are in memory: pointers may be
+ * kept.
  */
 struct pci_function {
 	struct pci_address address;
@@ -81,17 +82,19 @@ struct pci_function {
 };
 
 /**
- * pci_scan() - finds all functions: looks at every bus of segment 0 and every bus that an ECAM window of another segment
- * covers, so that buses behind bridges and further root buses are found alike. Sizes base address registers, with decoding
- * off meanwhile, so that the console's own devices must not be written to until it returns; switches ACS on; puts what has no
- * other owner into quarantine (pci_owner.h). Boot, one CPU, once, after acpi_init(), the page pool, host paging and the console's initialization.
- * Return: STATUS_OK; STATUS_NO_MEMORY (more than PCI_MAX_FUNCTIONS, or than there is memory for: the first ones are kept); STATUS_NOT_FOUND (none).
+ * pci_scan() - finds all functions: looks at every bus of segment 0 and every bus that an ECAM window of another
+ * segment covers, so that buses behind bridges and further root buses are found alike. Sizes base address registers,
+ * with decoding off meanwhile, so that the console's own devices must not be written to until it returns; switches ACS
+ * on; puts what has no other owner into quarantine (pci_owner.h). Boot, one CPU, once, after acpi_init(), the page
+ * pool, host paging and the console's initialization.
+ * Return: STATUS_OK; STATUS_NO_MEMORY (more than PCI_MAX_FUNCTIONS, or than there is memory for: the first ones are
+ *         kept); STATUS_NOT_FOUND (none).
  */
 must_check enum status pci_scan(void);
 uint32_t pci_count(void);
 /**
- * pci_get() - function @index < pci_count(), by segment, bus, device, function, then virtual functions in the order in which
- * they were enabled; NULL beyond.
+ * pci_get() - function @index < pci_count(), by segment, bus, device, function, then virtual functions in the order in
+ * which they were enabled; NULL beyond.
  */
 const struct pci_function *pci_get(uint32_t index);
 /** pci_find() - the function at @address; NULL if there is none. */
@@ -106,12 +109,19 @@ uint16_t pci_find_extended_capability(const struct pci_function *function, uint1
 bool pci_is_bridge(const struct pci_function *function);
 /** pci_is_behind() - @bridge is a parent, a parent's parent and so on of @function. */
 bool pci_is_behind(const struct pci_function *function, const struct pci_function *bridge);
-/** pci_bar_is_alone() - no base address register or ROM of another function has an address in the 4 KiB pages of @bar. */
+/**
+ * pci_bar_is_alone() - no base address register or ROM of another function has an address in the 4 KiB pages of @bar.
+ */
 bool pci_bar_is_alone(const struct pci_function *function, const struct pci_bar *bar);
 
-/** pci_class_name() - words for a class ("Ethernet controller"), of its base class if the subclass is not known; never NULL. */
+/**
+ * pci_class_name() - words for a class ("Ethernet controller"), of its base class if the subclass is not known; never
+ * NULL.
+ */
 const char *pci_class_name(uint8_t class_code, uint8_t subclass);
-/** pci_capability_name() - "MSI-X" and so on; "?" if not known. pci_vendor_name(): "Intel" and so on, "" if not known. */
+/**
+ * pci_capability_name() - "MSI-X" and so on; "?" if not known. pci_vendor_name(): "Intel" and so on, "" if not known.
+ */
 const char *pci_capability_name(uint8_t id);
 const char *pci_extended_capability_name(uint16_t id);
 const char *pci_vendor_name(uint16_t vendor_id);

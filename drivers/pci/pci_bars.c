@@ -1,6 +1,7 @@
 /*
- * Base address registers. A size is found by writing all ones and then zeros and seeing which bits follow: for that time the
- * function must not decode, or it would answer at wrong addresses. PCI Local Bus Specification, "Base Addresses".
+ * Base address registers. A size is found by writing all ones and then zeros and seeing which bits follow: for that
+ * time the function must not decode, or it would answer at wrong addresses. PCI Local Bus Specification, "Base
+ * Addresses".
  */
 #include "arch/x86/log.h"
 #include "drivers/pci/pci_internal.h"
@@ -35,8 +36,8 @@ static uint32_t probe(const struct pci_function *function, unsigned offset, uint
 }
 
 /*
- * The size from the address bits that can be written, 0 if they are no single run of ones, or @address does not fit them. Their
- * highest bits may be missing: then it cannot be placed everywhere.
+ * The size from the address bits that can be written, 0 if they are no single run of ones, or @address does not fit
+ * them. Their highest bits may be missing: then it cannot be placed everywhere.
  */
 static uint64_t size_of(uint64_t writable, uint64_t address, uint64_t largest)
 {
@@ -48,7 +49,8 @@ static uint64_t size_of(uint64_t writable, uint64_t address, uint64_t largest)
 	return (run & (run + 1)) == 0 && (address & ~writable) == 0 ? size : 0;
 }
 
-static void size_port(const struct pci_function *function, unsigned offset, uint32_t low, bool sizable, struct pci_bar *bar)
+static void size_port(const struct pci_function *function, unsigned offset, uint32_t low, bool sizable,
+		      struct pci_bar *bar)
 {
 	uint64_t writable;
 
@@ -62,8 +64,8 @@ static void size_port(const struct pci_function *function, unsigned offset, uint
 }
 
 /* Return: how many registers it takes. */
-static unsigned size_memory(const struct pci_function *function, unsigned offset, bool is_last, uint32_t low, bool sizable,
-			    struct pci_bar *bar)
+static unsigned size_memory(const struct pci_function *function, unsigned offset, bool is_last, uint32_t low,
+			    bool sizable, struct pci_bar *bar)
 {
 	bool is_64 = bits_get(low, 2, 1) == PCI_BAR_TYPE_64 && !is_last;
 	uint32_t high = is_64 ? pci_read(function, offset + 4, 4) : 0;
@@ -84,7 +86,8 @@ static unsigned size_memory(const struct pci_function *function, unsigned offset
 	return is_64 ? 2 : 1;
 }
 
-void pci_size_bars(const struct pci_function *function, unsigned offset, unsigned count, uint64_t sizable, struct pci_bar *bars)
+void pci_size_bars(const struct pci_function *function, unsigned offset, unsigned count, uint64_t sizable,
+		   struct pci_bar *bars)
 {
 	for (unsigned i = 0; i < count;) {
 		unsigned place = offset + 4 * i, used = 1;
@@ -93,7 +96,8 @@ void pci_size_bars(const struct pci_function *function, unsigned offset, unsigne
 		if (low != UINT32_MAX && (low & PCI_BAR_IS_PORT) != 0)
 			size_port(function, place, low, (sizable & PCI_COMMAND_PORTS) != 0, &bars[i]);
 		else if (low != UINT32_MAX && (low != 0 || (sizable & PCI_COMMAND_MEMORY) != 0))
-			used = size_memory(function, place, i + 1 == count, low, (sizable & PCI_COMMAND_MEMORY) != 0, &bars[i]);
+			used = size_memory(function, place, i + 1 == count, low, (sizable & PCI_COMMAND_MEMORY) != 0,
+					   &bars[i]);
 		i += used;
 	}
 }
@@ -121,7 +125,8 @@ static void warn_of_absurd(const struct pci_function *function, uint64_t sizable
 		uint64_t kind = bar->kind == PCI_BAR_PORT ? PCI_COMMAND_PORTS : PCI_COMMAND_MEMORY;
 
 		if (bar->kind != PCI_BAR_NONE && bar->size == 0 && (sizable & kind) != 0)
-			log_warning("PCI: " PCI_ADDRESS_FORMAT ": base address register %u has an absurd size: it is not used",
+			log_warning("PCI: " PCI_ADDRESS_FORMAT
+				    ": base address register %u has an absurd size: it is not used",
 				    PCI_ADDRESS_ARGUMENTS(function->address), i);
 	}
 }
@@ -164,7 +169,8 @@ bool pci_restore_bars(const struct pci_function *function)
 
 		if (bar->kind == PCI_BAR_NONE)
 			continue;
-		held &= restore_register(function, offset, (uint32_t)bar->address, bar->kind == PCI_BAR_PORT ? PORT_MASK : MEMORY_MASK);
+		held &= restore_register(function, offset, (uint32_t)bar->address,
+					 bar->kind == PCI_BAR_PORT ? PORT_MASK : MEMORY_MASK);
 		if (bar->kind == PCI_BAR_MEMORY_64)
 			held &= restore_register(function, offset + 4, (uint32_t)(bar->address >> 32), UINT32_MAX);
 	}

@@ -67,7 +67,8 @@ void pci_read_capabilities(struct pci_function *function)
 	if (has_extended(function))
 		read_extended(function);
 	express = pci_express_register(function, PCI_EXPRESS_CAPABILITIES);
-	function->express_type = express == 0 ? PCI_EXPRESS_NONE : (uint8_t)bits_get(pci_read(function, express, 2), 7, 4);
+	function->express_type =
+		express == 0 ? PCI_EXPRESS_NONE : (uint8_t)bits_get(pci_read(function, express, 2), 7, 4);
 }
 
 uint8_t pci_find_capability(const struct pci_function *function, uint8_t id)

@@ -227,7 +227,7 @@ static void check_window(struct ecam_window *window)
 	if (found == window && ecam_read(ecam_pointer(found, root, 0), 4) == port_read(root, 0, 4))
 		return;
 	window->usable = false;
-	log_warning("PCI: MCFG's window at 0x%llx does not show the host bridge: only 256 bytes of each function can be reached",
+	log_warning("PCI: MCFG's window at 0x%llx does not show the host bridge: only 256 bytes of a function are used",
 		    (unsigned long long)window->ecam.base.value);
 }
 

@@ -4,11 +4,12 @@
 #include "drivers/pci/pci_internal.h"
 
 /*
- * What a port must do so that nothing behind it reaches its neighbours, and a function so that it does not reach others of its
- * device.
+ * What a port must do so that nothing behind it reaches its neighbours, and a function so that it does not reach others
+ * of its device.
  */
 #define PORT_ACS \
-	(PCI_ACS_SOURCE_VALIDATION | PCI_ACS_REQUEST_REDIRECT | PCI_ACS_COMPLETION_REDIRECT | PCI_ACS_UPSTREAM_FORWARDING)
+	(PCI_ACS_SOURCE_VALIDATION | PCI_ACS_REQUEST_REDIRECT | PCI_ACS_COMPLETION_REDIRECT | \
+	 PCI_ACS_UPSTREAM_FORWARDING)
 #define FUNCTION_ACS (PCI_ACS_REQUEST_REDIRECT | PCI_ACS_COMPLETION_REDIRECT)
 
 static uint16_t labels[PCI_MAX_FUNCTIONS]; /* the least index of each function's group */
@@ -44,7 +45,9 @@ static void switch_acs_on(const struct pci_function *function)
 		pci_ats_update_port(function);
 }
 
-/* A function that leaves a kind of @needed out of its ACS capability never routes in the way that this kind would stop. */
+/*
+ * A function that leaves a kind of @needed out of its ACS capability never routes in the way that this kind would stop.
+ */
 static bool has_acs(const struct pci_function *function, uint64_t needed)
 {
 	uint16_t acs = pci_find_extended_capability(function, PCI_EXTENDED_ACS);
@@ -80,7 +83,8 @@ static bool is_on_link(const struct pci_function *function)
 {
 	const struct pci_function *port = function->parent;
 
-	return port != NULL && (port->express_type == PCI_EXPRESS_ROOT_PORT || port->express_type == PCI_EXPRESS_DOWNSTREAM_PORT);
+	return port != NULL &&
+	       (port->express_type == PCI_EXPRESS_ROOT_PORT || port->express_type == PCI_EXPRESS_DOWNSTREAM_PORT);
 }
 
 static bool same_device(const struct pci_function *a, const struct pci_function *b)
@@ -116,8 +120,8 @@ void pci_groups_init(void)
 		pci_writable(pci_get(i))->group = labels[i] == i ? next++ : pci_get(labels[i])->group;
 }
 
-void pci_group_members(const struct pci_function *function, void (*visit)(const struct pci_function *member, void *context),
-		       void *context)
+void pci_group_members(const struct pci_function *function,
+		       void (*visit)(const struct pci_function *member, void *context), void *context)
 {
 	for (uint32_t i = 0; i < pci_count(); i++)
 		if (pci_get(i)->group == function->group)

@@ -5,7 +5,10 @@
 
 /** pci_writable() - the same function, to change what may change later. */
 struct pci_function *pci_writable(const struct pci_function *function);
-/** pci_reserve() - memory for @count more functions, so that adding them cannot fail; false: there is none, or they are too many. */
+/**
+ * pci_reserve() - memory for @count more functions, so that adding them cannot fail; false: there is none, or they are
+ * too many.
+ */
 must_check bool pci_reserve(uint32_t count);
 /** pci_append() - a zeroed function at @address at the end of the table; NULL: as for pci_reserve(). */
 struct pci_function *pci_append(struct pci_address address);
@@ -20,8 +23,8 @@ static always_inline void pci_write(const struct pci_function *function, unsigne
 	pci_config_write(function->address, (uint16_t)offset, size, value);
 }
 
-static always_inline void pci_update(const struct pci_function *function, unsigned offset, unsigned size, uint64_t clear,
-				     uint64_t set)
+static always_inline void pci_update(const struct pci_function *function, unsigned offset, unsigned size,
+				     uint64_t clear, uint64_t set)
 {
 	pci_config_update(function->address, (uint16_t)offset, size, (uint32_t)clear, (uint32_t)set);
 }
@@ -38,18 +41,24 @@ static inline unsigned pci_express_register(const struct pci_function *function,
 void pci_read_identity(struct pci_function *function);
 /** pci_read_capabilities() - both lists, and what kind of PCI Express function it is. */
 void pci_read_capabilities(struct pci_function *function);
-/** pci_read_bars() - address registers and ROM with their sizes; decoding is off meanwhile. A host bridge is not sized. */
+/**
+ * pci_read_bars() - address registers and ROM with their sizes; decoding is off meanwhile. A host bridge is not sized.
+ */
 void pci_read_bars(struct pci_function *function);
 /**
  * pci_size_bars() - @count base address registers at configuration @offset, which nothing decodes now.
  * @sizable: kinds (bit 0 PCI_COMMAND_PORTS, bit 1 PCI_COMMAND_MEMORY) that may be written to; others keep size 0.
  */
-void pci_size_bars(const struct pci_function *function, unsigned offset, unsigned count, uint64_t sizable, struct pci_bar *bars);
+void pci_size_bars(const struct pci_function *function, unsigned offset, unsigned count, uint64_t sizable,
+		   struct pci_bar *bars);
 /** pci_restore_bars() - writes the addresses of @function, not a virtual one; whether the registers hold them. */
 bool pci_restore_bars(const struct pci_function *function);
 /** pci_sriov_init() - how many virtual functions it can have; those that firmware left on go off. */
 void pci_sriov_init(struct pci_function *function);
-/** pci_sriov_wait() - until the virtual functions of one that was reset are there again, in quarantine. STATUS_TIMEOUT: they are not. */
+/**
+ * pci_sriov_wait() - until the virtual functions of one that was reset are there again, in quarantine. STATUS_TIMEOUT:
+ * they are not.
+ */
 must_check enum status pci_sriov_wait(const struct pci_function *function);
 /** pci_quarantine() - no bus mastering and no interrupts. */
 void pci_quarantine(const struct pci_function *function);

@@ -1,4 +1,7 @@
-/* Words for the numbers in PCI configuration space, and addresses as text. PCI Code and ID Assignment Specification, "Class Codes". */
+/*
+ * Words for the numbers in PCI configuration space, and addresses as text. PCI Code and ID Assignment Specification,
+ * "Class Codes".
+ */
 #include "drivers/pci/pci.h"
 
 #define ANY_SUBCLASS 0xffu
@@ -186,8 +189,8 @@ bool pci_address_parse(const char *text, struct pci_address *address)
 {
 	unsigned segment, bus, device, function;
 
-	if (!parse_number(&text, 4, ':', &segment) || !parse_number(&text, 2, ':', &bus) || !parse_number(&text, 2, '.', &device) ||
-	    !parse_number(&text, 1, '\0', &function))
+	if (!parse_number(&text, 4, ':', &segment) || !parse_number(&text, 2, ':', &bus) ||
+	    !parse_number(&text, 2, '.', &device) || !parse_number(&text, 1, '\0', &function))
 		return false;
 	if (device >= PCI_DEVICES_PER_BUS || function >= PCI_FUNCTIONS_PER_DEVICE)
 		return false;

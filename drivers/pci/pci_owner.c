@@ -76,7 +76,8 @@ void pci_quarantine(const struct pci_function *function)
 	clear_enable(function, PCI_CAPABILITY_MSI, PCI_MSI_CONTROL, PCI_MSI_ENABLE);
 	clear_enable(function, PCI_CAPABILITY_MSIX, PCI_MSIX_CONTROL, PCI_MSIX_ENABLE);
 	clear_enable(function, PCI_CAPABILITY_EXPRESS, PCI_EXPRESS_DEVICE_CONTROL, PCI_EXPRESS_PHANTOM_FUNCTIONS);
-	clear_extended_enable(function, PCI_EXTENDED_PAGE_REQUESTS, PCI_PAGE_REQUESTS_CONTROL, PCI_PAGE_REQUESTS_ENABLE);
+	clear_extended_enable(function, PCI_EXTENDED_PAGE_REQUESTS, PCI_PAGE_REQUESTS_CONTROL,
+			      PCI_PAGE_REQUESTS_ENABLE);
 	pci_ats_set(function, false);
 	clear_extended_enable(function, PCI_EXTENDED_PASID, PCI_PASID_CONTROL, PCI_PASID_ENABLE);
 }
@@ -86,7 +87,8 @@ void pci_owner_init(void)
 	for (uint32_t i = 0; i < pci_count(); i++) {
 		struct pci_function *function = pci_writable(pci_get(i));
 
-		function->owner = is_chip_set(function) || is_console(function) ? PCI_OWNER_HYPERVISOR : PCI_OWNER_QUARANTINE;
+		function->owner =
+			is_chip_set(function) || is_console(function) ? PCI_OWNER_HYPERVISOR : PCI_OWNER_QUARANTINE;
 		if (function->owner == PCI_OWNER_QUARANTINE)
 			pci_quarantine(function);
 	}

@@ -1,6 +1,7 @@
 /*
- * Registers of configuration space and of the capabilities that are used here. PCI Local Bus Specification, "Configuration
- * Space"; PCI Express Base Specification, "Configuration Space Registers"; Single Root I/O Virtualization, "Configuration".
+ * Registers of configuration space and of the capabilities that are used here. PCI Local Bus Specification,
+ * "Configuration Space"; PCI Express Base Specification, "Configuration Space Registers"; Single Root I/O
+ * Virtualization, "Configuration".
  */
 #pragma once
 
@@ -126,7 +127,7 @@ enum {
 #define PCI_SRIOV_FIRST_OFFSET 20u
 #define PCI_SRIOV_STRIDE 22u
 #define PCI_SRIOV_DEVICE 26u
-#define PCI_SRIOV_PAGE_SIZES 28u         /* supported; then PCI_SRIOV_PAGE_SIZE, the one in use: bit n is 2^(n + 12) bytes */
+#define PCI_SRIOV_PAGE_SIZES 28u /* supported; then PCI_SRIOV_PAGE_SIZE, the one in use: bit n is 2^(n + 12) bytes */
 #define PCI_SRIOV_PAGE_SIZE 32u
 #define PCI_SRIOV_BARS 36u
 #define PCI_SRIOV_ENABLE BIT(0)

@@ -14,7 +14,11 @@
 #define ACPI_MAX_DEVICE_NAME 48u
 
 enum acpi_scope_type {
-	ACPI_SCOPE_ENDPOINT = 1, ACPI_SCOPE_BRIDGE = 2, ACPI_SCOPE_IO_APIC = 3, ACPI_SCOPE_HPET = 4, ACPI_SCOPE_NAMED = 5,
+	ACPI_SCOPE_ENDPOINT = 1,
+	ACPI_SCOPE_BRIDGE = 2,
+	ACPI_SCOPE_IO_APIC = 3,
+	ACPI_SCOPE_HPET = 4,
+	ACPI_SCOPE_NAMED = 5,
 };
 
 /* A function, found by walking from @start_bus down the bridges of @path. */
@@ -31,7 +35,13 @@ struct acpi_scope_list {
 	struct acpi_scope scopes[ACPI_MAX_SCOPES];
 };
 
-struct acpi_drhd { bool include_all; uint16_t segment; hpa_t registers; uint64_t length; struct acpi_scope_list scopes; };
+struct acpi_drhd {
+	bool include_all;
+	uint16_t segment;
+	hpa_t registers;
+	uint64_t length;
+	struct acpi_scope_list scopes;
+};
 /* Memory [base, limit] that firmware keeps using by DMA for these functions. */
 struct acpi_rmrr { uint16_t segment; hpa_t base, limit; struct acpi_scope_list scopes; };
 struct acpi_atsr { bool all_ports; uint16_t segment; struct acpi_scope_list scopes; };

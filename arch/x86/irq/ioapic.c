@@ -114,7 +114,8 @@ enum status ioapic_add(uint32_t id, hpa_t address, uint32_t gsi_base)
 	}
 	spinlock_unlock(&lock);
 	if (status != STATUS_OK)
-		log_error("I/O APIC %u at %#llx is not used: %s", id, (unsigned long long)address.value, status_name(status));
+		log_error("I/O APIC %u at %#llx is not used: %s", id, (unsigned long long)address.value,
+			  status_name(status));
 	return status;
 }
 
@@ -132,8 +133,8 @@ static uint64_t plain_entry(const struct route *route)
 }
 
 /* The vector stays in the entry, since the end of a level-triggered interrupt is matched by it. */
-static enum status remapped_entry(const struct ioapic *ioapic, const struct route *route, ioapic_remapper remap, uint16_t index,
-				  uint64_t *entry)
+static enum status remapped_entry(const struct ioapic *ioapic, const struct route *route, ioapic_remapper remap,
+				  uint16_t index, uint64_t *entry)
 {
 	enum status status = remap(ioapic->id, route->vector, route->apic_id, route->level, &index);
 
@@ -225,7 +226,8 @@ enum status ioapic_remap_all(ioapic_remapper remap, enum status (*enable)(void))
 			write_entry_locked(list[i].ioapic, list[i].input, list[i].old | ENTRY_MASKED);
 		status = enable();
 		for (unsigned i = 0; i < count; i++)
-			write_entry_locked(list[i].ioapic, list[i].input, status == STATUS_OK ? list[i].entry : list[i].old);
+			write_entry_locked(list[i].ioapic, list[i].input,
+					   status == STATUS_OK ? list[i].entry : list[i].old);
 		if (status == STATUS_OK)
 			remapper = remap;
 	}

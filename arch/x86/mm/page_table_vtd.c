@@ -1,6 +1,6 @@
 /*
- * Second-stage tables of VT-d. VT-d Specification, "Second-Stage Paging Entries". Bits 3..6, 8..10 and 52..61 of an entry stay
- * clear: units of legacy mode ignore or reserve them.
+ * Second-stage tables of VT-d. VT-d Specification, "Second-Stage Paging Entries". Bits 3..6, 8..10 and 52..61 of an
+ * entry stay clear: units of legacy mode ignore or reserve them.
  */
 #include "arch/x86/insn.h"
 #include "arch/x86/mm/page_table.h"

@@ -113,10 +113,25 @@ static void mistakes(void **state)
 	says("help pci");
 }
 
+/* Each once, however many there are: they do not lie side by side. */
+static void a_large_tree(void **state)
+{
+	unsigned lines = 0;
+
+	(void)state;
+	for (uint8_t device = 4; device < 30; device++)
+		fake_pci_add((struct pci_address){0, 0, device, 0}, 0x1234, 0x11e8, 0x00ff);
+	assert_int_equal(pci_scan(), STATUS_OK);
+	for (const char *at = run(NULL, NULL, NULL); (at = strchr(at, '\n')) != NULL; at++)
+		lines++;
+	assert_int_equal(lines, 1 + pci_count());
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(the_tree, set_up),
+		cmocka_unit_test_setup(a_large_tree, set_up),
 		cmocka_unit_test_setup(one_function, set_up),
 		cmocka_unit_test_setup(resets, set_up),
 		cmocka_unit_test_setup(mistakes, set_up),

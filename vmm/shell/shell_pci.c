@@ -63,7 +63,7 @@ static const struct pci_function *next_in_tree(const struct pci_function *functi
 		return next;
 	}
 	for (; function != NULL; function = above(function), (*depth)--) {
-		next = next_below(above(function), (uint32_t)(function - pci_get(0)) + 1);
+		next = next_below(above(function), function->index + 1u);
 		if (next != NULL)
 			return next;
 	}

@@ -3,6 +3,7 @@
 #include "drivers/iommu/iommu.h"
 #include "lib/string.h"
 #include "vmm/audit_internal.h"
+#include "vmm/vcpu_posting.h"
 #include "vmm/vm.h"
 
 struct device_check {
@@ -83,15 +84,29 @@ static void check_context(void *context, uint16_t segment, uint16_t requester, h
 			    segment, iommu_domain_name(domain));
 }
 
-static void check_interrupt(void *context, uint16_t unit, uint16_t index, uint16_t requester, uint8_t vector, uint32_t apic_id, bool posted)
+/* Of all VMs: the entry's verified source tells which function it is, but not through which bridges that was found. */
+static bool is_descriptor(hpa_t descriptor)
+{
+	for (uint32_t i = 0; i < vm_list_count; i++)
+		if (vcpu_posting_holds(vm_list[i], descriptor))
+			return true;
+	return false;
+}
+
+static void check_interrupt(void *context, uint16_t unit, uint16_t index, uint16_t requester, uint8_t vector, uint32_t apic_id,
+			    hpa_t descriptor)
 {
 	struct device_check *check = context;
+	bool posted = descriptor.value != 0;
 
 	(void)apic_id;
 	check->interrupts++;
 	if (!posted && interrupt_name(vector) == NULL)
 		audit_fault(check->audit, "interrupt entry %u of IOMMU %u lets 0x%x raise vector 0x%x, which is nobody's", index, unit,
 			    requester, vector);
+	if (posted && !is_descriptor(descriptor))
+		audit_fault(check->audit, "interrupt entry %u of IOMMU %u lets 0x%x write to 0x%llx, which is no vCPU's", index, unit,
+			    requester, (unsigned long long)descriptor.value);
 }
 
 void audit_devices(struct audit *audit)

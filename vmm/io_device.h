@@ -27,6 +27,7 @@ struct io_device_class {
 	void (*destroy)(struct io_device *device);
 	/* State in words for shell commands (`info`, `irq`). May be NULL. */
 	void (*describe)(struct io_device *device, void (*print)(const char *format, ...));
+	bool has_interrupts; /* of the machine: `irq` describes it along with interrupt controllers */
 };
 
 struct io_device {

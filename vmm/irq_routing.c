@@ -48,6 +48,12 @@ void irq_routing_set_line_ended(struct vm *vm, void (*ended)(struct io_device *d
 	vm->irq.line_ended_device = device;
 }
 
+void irq_routing_set_targets_changed(struct vm *vm, void (*changed)(struct io_device *device), struct io_device *device)
+{
+	vm->irq.targets_changed = changed;
+	vm->irq.targets_changed_device = device;
+}
+
 /* Drives one controller. On an I/O APIC the timer comes in at pin 2, and the 8259's cascade line 2 is not wired. */
 static void set_pin(struct irq_routing *irq, unsigned controller, unsigned line, bool level)
 {
@@ -85,15 +91,20 @@ enum status irq_message_send(struct vm *vm, const struct irq_message *message)
 	return vm->irq.local->deliver(vm->irq.local_device, message);
 }
 
-enum status irq_msi_send(struct vm *vm, uint64_t address, uint32_t data)
+static struct irq_message msi_message(uint64_t address, uint32_t data)
 {
-	struct irq_message message = {
+	return (struct irq_message){
 		.destination = MSI_DESTINATION(address),
 		.logical = (address & MSI_LOGICAL) != 0,
 		.delivery_mode = MSI_DELIVERY_MODE(data),
 		.vector = MSI_VECTOR(data),
 		.level = (data & MSI_LEVEL) != 0,
 	};
+}
+
+enum status irq_msi_send(struct vm *vm, uint64_t address, uint32_t data)
+{
+	struct irq_message message = msi_message(address, data);
 
 	if ((address & MSI_ADDRESS_MASK) != MSI_ADDRESS_BASE)
 		return STATUS_INVALID;
@@ -101,6 +112,22 @@ enum status irq_msi_send(struct vm *vm, uint64_t address, uint32_t data)
 	if (message.level && !(data & MSI_ASSERT))
 		return STATUS_OK;
 	return irq_message_send(vm, &message);
+}
+
+struct vcpu *irq_msi_target(struct vm *vm, uint64_t address, uint32_t data, uint8_t *vector)
+{
+	struct irq_message message = msi_message(address, data);
+
+	*vector = message.vector;
+	if ((address & MSI_ADDRESS_MASK) != MSI_ADDRESS_BASE || message.level || vm->irq.local == NULL || vm->irq.local->target == NULL)
+		return NULL;
+	return vm->irq.local->target(vm->irq.local_device, &message);
+}
+
+void irq_targets_changed(struct vm *vm)
+{
+	if (vm->irq.targets_changed != NULL)
+		vm->irq.targets_changed(vm->irq.targets_changed_device);
 }
 
 void irq_end_of_interrupt(struct vm *vm, uint8_t vector)
@@ -158,6 +185,14 @@ void irq_register_written(struct vcpu *vcpu, uint64_t offset)
 
 	if (irq->local != NULL)
 		irq->local->register_written(irq->local_device, vcpu, offset);
+}
+
+void irq_accept_posted(struct vcpu *vcpu, unsigned word, uint64_t vectors)
+{
+	const struct irq_routing *irq = &vcpu->vm->irq;
+
+	if (irq->local != NULL)
+		irq->local->accept_posted(irq->local_device, vcpu, word, vectors);
 }
 
 void irq_enter_init(struct vcpu *vcpu)

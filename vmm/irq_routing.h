@@ -53,6 +53,10 @@ struct irq_local_controller {
 	bool (*prepare_entry)(struct io_device *device, struct vcpu *vcpu);
 	/* The hardware put a guest's write into the vCPU's register page at @offset, and its effect is left to us. */
 	void (*register_written)(struct io_device *device, struct vcpu *vcpu, uint64_t offset);
+	/* Vectors 64 * @word + n, bits n of @vectors, which a unit of the IOMMU had left for @vcpu, arrive; edge-triggered. */
+	void (*accept_posted)(struct io_device *device, struct vcpu *vcpu, unsigned word, uint64_t vectors);
+	/* See irq_msi_target(). */
+	struct vcpu *(*target)(struct io_device *device, const struct irq_message *message);
 	/* An INIT resets @vcpu's APIC, which is loaded. */
 	void (*enter_init)(struct io_device *device, struct vcpu *vcpu);
 	/* CR8 = TPR[7:4]. */
@@ -69,6 +73,8 @@ struct irq_routing {
 	struct io_device *local_device;
 	void (*line_ended)(struct io_device *device, unsigned line); /* NULL: nobody wants to know */
 	struct io_device *line_ended_device;
+	void (*targets_changed)(struct io_device *device); /* NULL: nobody wants to know */
+	struct io_device *targets_changed_device;
 	bool line_level[IRQ_LINE_COUNT];
 };
 
@@ -82,6 +88,9 @@ void irq_routing_set_local(struct vm *vm, const struct irq_local_controller *ops
  */
 void irq_routing_set_line_ended(struct vm *vm, void (*ended)(struct io_device *device, unsigned line), struct io_device *device);
 
+/** irq_routing_set_targets_changed() - @changed is told when irq_msi_target() may say something else than before. One for each VM. */
+void irq_routing_set_targets_changed(struct vm *vm, void (*changed)(struct io_device *device), struct io_device *device);
+
 /* Used by devices; device lock held. */
 /** irq_line_set() - drives line @line < IRQ_LINE_COUNT of all pin controllers; every level is passed on, edges are the
  * controllers' business. ISA IRQ 0 reaches pin 0 of the 8259 and pin 2 of the I/O APIC. */
@@ -91,6 +100,13 @@ void irq_line_pulse(struct vm *vm, unsigned line);
 /** irq_message_send() - an MSI write or an I/O APIC's message. STATUS_INVALID: address outside 0xfeexxxxx. */
 enum status irq_message_send(struct vm *vm, const struct irq_message *message);
 enum status irq_msi_send(struct vm *vm, uint64_t address, uint32_t data);
+/**
+ * irq_msi_target() - the one vCPU to which such a message brings *@vector, edge-triggered, and nothing else happens, as long as
+ * local APICs are as they are now. NULL: several vCPUs or none take it, or it is of another kind.
+ */
+struct vcpu *irq_msi_target(struct vm *vm, uint64_t address, uint32_t data, uint8_t *vector);
+/** irq_targets_changed() - a local APIC changed its mode, its logical id, or whether it takes messages. */
+void irq_targets_changed(struct vm *vm);
 void irq_end_of_interrupt(struct vm *vm, uint8_t vector);
 /** irq_line_ended() - a pin controller saw the end of an interrupt of @line. */
 void irq_line_ended(struct vm *vm, unsigned line);
@@ -102,4 +118,5 @@ int irq_pending_vector(struct vcpu *vcpu);
 bool irq_prepare_entry(struct vcpu *vcpu);
 int irq_acknowledge(struct vcpu *vcpu);
 void irq_register_written(struct vcpu *vcpu, uint64_t offset);
+void irq_accept_posted(struct vcpu *vcpu, unsigned word, uint64_t vectors);
 void irq_enter_init(struct vcpu *vcpu);

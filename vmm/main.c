@@ -37,6 +37,7 @@
 #include "vmm/sched/scheduler.h"
 #include "vmm/sched/vm_life.h"
 #include "vmm/shell/shell.h"
+#include "vmm/vcpu_posting.h"
 #include "vmm/vm.h"
 #include "vmm/vm_console.h"
 #include "vmm/wall_clock.h"
@@ -268,6 +269,7 @@ static enum status start_processors(const char **why)
 	enum status status = scheduler_init();
 	if (status != STATUS_OK)
 		return status;
+	vcpu_posting_init();
 	ap_startup_all(run_application_processor);
 	return STATUS_OK;
 }

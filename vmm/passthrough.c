@@ -7,6 +7,7 @@
 #include "drivers/pci/pci_reset.h"
 #include "drivers/pci/pci_sriov.h"
 #include "lib/checked.h"
+#include "vmm/vcpu_posting.h"
 #include "vmm/vm.h"
 #include "vmm/vm_flush.h"
 
@@ -132,6 +133,16 @@ static enum status claim_functions(struct vm *vm)
 	return STATUS_OK;
 }
 
+/* Only where the guest gets them without an exit: else posting would save nothing. */
+static enum status create_posting(struct vm *vm)
+{
+	bool posts = false;
+
+	for (uint32_t i = 0; i < vm->passthrough.count; i++)
+		posts |= iommu_posts_interrupts(vm->passthrough.functions[i].function);
+	return posts && virt_ops->apic_can_post() ? vcpu_posting_create(vm) : STATUS_OK;
+}
+
 enum status passthrough_attach(struct vm *vm)
 {
 	enum status status;
@@ -146,6 +157,8 @@ enum status passthrough_attach(struct vm *vm)
 		status = create_domain(vm);
 	for (uint32_t i = 0; i < vm->passthrough.count && status == STATUS_OK; i++)
 		status = attach_function(vm, &vm->passthrough.functions[i], &vm->config->pci[i]);
+	if (status == STATUS_OK)
+		status = create_posting(vm);
 	if (status != STATUS_OK)
 		passthrough_detach(vm);
 	return status;
@@ -202,6 +215,7 @@ void passthrough_detach(struct vm *vm)
 		give_back(vm, &vm->passthrough.functions[i]);
 	if (vm->passthrough.domain != NULL)
 		iommu_domain_destroy(vm->passthrough.domain);
+	vcpu_posting_destroy(vm);
 	vm->passthrough = (struct passthrough){.count = 0};
 }
 

@@ -6,6 +6,7 @@
 #include "arch/x86/log.h"
 #include "arch/x86/pcpu.h"
 #include "lib/bits.h"
+#include "vmm/vcpu_posting.h"
 #include "vmm/vm.h"
 
 #define VECTOR_COUNT (INTERRUPT_VECTOR_DEVICES_END - INTERRUPT_VECTOR_DEVICES)
@@ -103,44 +104,88 @@ static bool has_owner(const struct vector_slot *slot)
 
 /* ---- messages ---- */
 
+/* Nothing raises it any more. */
+static void give_vector_back(struct passthrough_interrupt *interrupt)
+{
+	struct vector_slot *slot;
+
+	if (interrupt->vector == 0)
+		return;
+	slot = slot_of(interrupt->vector);
+	remove_owner(slot, interrupt);
+	wait_until_left(slot);
+	interrupt_free_vector(interrupt->vector);
+	interrupt->vector = 0;
+}
+
 static uint32_t apic_id_of(const struct vcpu *vcpu)
 {
 	return pcpu_get(vcpu->pcpu_index)->apic_id;
 }
 
-enum status passthrough_interrupt_bind(struct passthrough_interrupt *interrupt, const struct pci_function *function,
-				       const struct vcpu *target)
+enum status passthrough_interrupt_bind(struct passthrough_interrupt *interrupt, const struct pci_function *function)
+{
+	enum status status = iommu_interrupt_allocate(function, &interrupt->remapped);
+
+	interrupt->bound = status == STATUS_OK;
+	return status;
+}
+
+static enum status post(struct passthrough_interrupt *interrupt, const struct vcpu *target, uint8_t vector)
+{
+	enum status status;
+
+	if (interrupt->posted_to == target && interrupt->posted_vector == vector)
+		return STATUS_OK;
+	status = iommu_interrupt_post(&interrupt->remapped, vector, vcpu_posting_descriptor(target));
+	if (status != STATUS_OK)
+		return status;
+	interrupt->posted_to = target;
+	interrupt->posted_vector = vector;
+	return STATUS_OK;
+}
+
+static enum status allocate_vector(struct passthrough_interrupt *interrupt)
 {
 	uint8_t vector;
 	enum status status = interrupt_allocate_vector(handle, &vector);
 
 	if (status != STATUS_OK)
 		return status;
-	status = iommu_interrupt_allocate(function, &interrupt->remapped);
-	if (status == STATUS_OK) {
-		interrupt->apic_id = apic_id_of(target);
-		status = iommu_interrupt_route(&interrupt->remapped, vector, interrupt->apic_id);
-		if (status != STATUS_OK)
-			iommu_interrupt_free(&interrupt->remapped);
-	}
-	if (status != STATUS_OK) {
-		interrupt_free_vector(vector);
-		return status;
-	}
 	interrupt->vector = vector;
-	interrupt->bound = true;
 	__atomic_store_n(&slot_of(vector)->owners[0], interrupt, __ATOMIC_SEQ_CST);
 	return STATUS_OK;
 }
 
-void passthrough_interrupt_retarget(struct passthrough_interrupt *interrupt, const struct vcpu *target)
+/* The vector stays when the message is posted later: one that is on its way is delivered. */
+static enum status route(struct passthrough_interrupt *interrupt, const struct vcpu *target)
 {
 	uint32_t apic_id = apic_id_of(target);
+	bool is_new = interrupt->vector == 0;
+	enum status status;
 
-	if (!interrupt->bound || apic_id == interrupt->apic_id)
-		return;
-	if (iommu_interrupt_route(&interrupt->remapped, interrupt->vector, apic_id) == STATUS_OK)
-		interrupt->apic_id = apic_id;
+	if (!is_new && interrupt->posted_to == NULL && apic_id == interrupt->apic_id)
+		return STATUS_OK;
+	status = is_new ? allocate_vector(interrupt) : STATUS_OK;
+	if (status == STATUS_OK)
+		status = iommu_interrupt_route(&interrupt->remapped, interrupt->vector, apic_id);
+	if (status != STATUS_OK) {
+		if (is_new)
+			give_vector_back(interrupt);
+		return status;
+	}
+	interrupt->posted_to = NULL;
+	interrupt->apic_id = apic_id;
+	return STATUS_OK;
+}
+
+enum status passthrough_interrupt_aim(struct passthrough_interrupt *interrupt, const struct vcpu *target, uint8_t posted_vector)
+{
+	if (!interrupt->bound)
+		return STATUS_INVALID;
+	if (posted_vector != 0 && target->virt.posted != NULL && post(interrupt, target, posted_vector) == STATUS_OK)
+		return STATUS_OK;
+	return route(interrupt, target);
 }
 
 /* ---- lines ---- */
@@ -243,20 +288,23 @@ static void leave_line(struct vector_slot *slot, struct passthrough_interrupt *i
 	wait_until_left(slot);
 }
 
+/* A unit that does not answer may go on to post, so that the memory is never used for anything else. */
+static void unbind_message(struct passthrough_interrupt *interrupt)
+{
+	if (interrupt->posted_to != NULL && iommu_interrupt_block(&interrupt->remapped) != STATUS_OK)
+		interrupt->vm->posting.lost = true;
+	interrupt->posted_to = NULL;
+	iommu_interrupt_free(&interrupt->remapped);
+	give_vector_back(interrupt);
+}
+
 void passthrough_interrupt_unbind(struct passthrough_interrupt *interrupt)
 {
-	struct vector_slot *slot;
-
 	if (!interrupt->bound)
 		return;
 	interrupt->bound = false;
-	slot = slot_of(interrupt->vector);
-	if (slot->is_line) {
-		leave_line(slot, interrupt);
-		return;
-	}
-	iommu_interrupt_free(&interrupt->remapped);
-	remove_owner(slot, interrupt);
-	wait_until_left(slot);
-	interrupt_free_vector(interrupt->vector);
+	if (interrupt->vector != 0 && slot_of(interrupt->vector)->is_line)
+		leave_line(slot_of(interrupt->vector), interrupt);
+	else
+		unbind_message(interrupt);
 }

@@ -1,6 +1,7 @@
 /*
- * Interrupts of passed-through functions on the machine's side: a host vector, reached through an interrupt remapping entry
- * (messages) or an I/O APIC input (lines, which several functions may share), leads to whoever delivers it to the guest.
+ * Interrupts of passed-through functions on the machine's side. A message goes through an interrupt remapping entry straight to a
+ * vCPU, where the unit posts interrupts (vmm/vcpu_posting.h); else the entry, or an I/O APIC input (lines, which several functions
+ * may share), leads to a host vector, and that to whoever delivers it to the guest.
  */
 #pragma once
 
@@ -19,20 +20,27 @@ struct passthrough_interrupt {
 	bool (*deliver)(struct passthrough_interrupt *interrupt);
 	struct iommu_interrupt remapped; /* of messages: what the function is to be programmed with */
 	bool bound;
-	uint8_t vector; /* of the host, while bound */
-	uint32_t apic_id; /* of messages: the CPU that it goes to */
+	uint8_t vector; /* of the host, while bound; of messages 0 until deliver() was wanted */
+	uint32_t apic_id; /* of messages: the CPU that it goes to, if not posted */
+	const struct vcpu *posted_to; /* NULL: not posted; */
+	uint8_t posted_vector;        /* the guest's */
 };
 
 /**
- * passthrough_interrupt_bind() - messages: @interrupt->remapped.address and .data lead to deliver() from now on. Device lock held.
- * @interrupt: vm and deliver are set, the rest is zeroes. @target: the vCPU that will get it: its CPU is interrupted.
- * Return: STATUS_OK; STATUS_NO_MEMORY (no vector or entry left), and what iommu_interrupt_allocate() and _route() say:
- *         nothing changed.
+ * passthrough_interrupt_bind() - messages: @interrupt->remapped.address and .data are what the function is to send; nothing comes
+ * of it yet. Device lock held.
+ * @interrupt: vm and deliver are set, the rest is zeroes.
+ * Return: STATUS_OK; what iommu_interrupt_allocate() says: nothing changed.
  */
-must_check enum status passthrough_interrupt_bind(struct passthrough_interrupt *interrupt, const struct pci_function *function,
-						  const struct vcpu *target);
-/** passthrough_interrupt_retarget() - to the CPU that @target is on now. On failure it goes where it went. Device lock held. */
-void passthrough_interrupt_retarget(struct passthrough_interrupt *interrupt, const struct vcpu *target);
+must_check enum status passthrough_interrupt_bind(struct passthrough_interrupt *interrupt, const struct pci_function *function);
+/**
+ * passthrough_interrupt_aim() - from now on a bound message interrupts the CPU that @target is on now, for deliver(). With
+ * @posted_vector != 0, and if @target has a descriptor, it brings that vector to @target's local APIC instead, wherever the vCPU is.
+ * Nothing that comes meanwhile is lost. Device lock held.
+ * Return: STATUS_OK; STATUS_NO_MEMORY (no host vector left), and what iommu_interrupt_route() says: it goes where it went.
+ */
+must_check enum status passthrough_interrupt_aim(struct passthrough_interrupt *interrupt, const struct vcpu *target,
+						 uint8_t posted_vector);
 
 /**
  * passthrough_interrupt_line() - the input of the I/O APICs (global system interrupt) that INTA#..INTD# of @function come in at,

@@ -29,6 +29,7 @@ enum vcpu_state {
 #define VCPU_REQUEST_INIT 0x10u   /* an INIT arrived: state after INIT, then VCPU_WAIT_SIPI (the bootstrap vCPU: starts at the reset vector) */
 #define VCPU_REQUEST_SIPI 0x20u   /* a start-up IPI arrived, vcpu->sipi_vector; without effect unless VCPU_WAIT_SIPI */
 #define VCPU_REQUEST_PAUSE 0x40u  /* the user pauses the VM */
+#define VCPU_REQUEST_POSTED 0x100u /* its descriptor has requests: look at it, then for VCPU_REQUEST_EVENT, which comes along */
 #define VCPU_REQUEST_FLUSH 0x80u  /* the VM's nested table lost mappings: forget translations before the next entry */
 
 /* What an exit handler wants done with its vCPU. RIP moves in one place, by this. */
@@ -52,6 +53,7 @@ struct vcpu {
 	uint8_t sipi_vector; /* atomic; of the last start-up IPI */
 	struct scheduler_cpu *scheduler; /* the part of the CPU that runs it; set by the scheduler */
 	struct vcpu_sched sched; /* the scheduler's and its policies' */
+	struct { struct list link; uint32_t listed_at; } posting; /* vmm/vcpu_posting.c, if virt.posted is there */
 	struct list timers;  /* struct vcpu_timer, by deadline; device lock */
 	struct vcpu_timer *timer_in_hardware; /* in the list too; NULL: none; device lock */
 	void *local_apic;    /* state of the local APIC model; device lock */

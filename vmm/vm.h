@@ -55,6 +55,8 @@ struct vm {
 	struct irq_routing irq;
 	struct list devices; /* struct io_device */
 	struct passthrough passthrough;
+	/* Where functions post interrupts for vCPUs, vmm/vcpu_posting.h; NULL: nowhere. Lost: a unit may write there for ever. */
+	struct { struct posted_interrupts *descriptors; bool lost; } posting;
 	struct vm_console console;
 	struct log_limit log_limit; /* for lines that this guest can cause */
 	uint32_t vcpu_count;

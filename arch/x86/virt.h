@@ -77,6 +77,7 @@ struct vm_exit {
 struct virt_vcpu_backend;
 struct virt_vm_backend;
 struct page_table;
+struct posted_interrupts;
 
 /* Who carries out a vCPU's local APIC. SDM Vol. 3C "APIC Virtualization and Virtual Interrupts". */
 enum virt_apic_mode {
@@ -113,6 +114,9 @@ struct virt_vcpu {
 	/* The registers of the local APIC, 4 KiB, as xAPIC mode lays them out; NULL: the hardware takes no part in it. While a
 	 * guest runs in another mode than VIRT_APIC_SOFTWARE its hardware writes TPR, PPR, ISR, IRR and ICR here. */
 	uint32_t *apic_page;
+	/* Where devices leave interrupts for it (arch/x86/posted_interrupts.h): set before the first load, by who keeps them
+	 * notifying INTERRUPT_VECTOR_POSTED on the CPU that the vCPU runs on; NULL: none do. */
+	struct posted_interrupts *posted;
 	/* Where exits are written, one behind the other and round again; @exit is the last one. From creation a ring of one. */
 	struct vm_exit *exit, *exits, *exits_end;
 };
@@ -200,6 +204,8 @@ struct virt_ops {
 	/* Whether this machine has @mode, if vcpu->apic_page is there. */
 	bool (*apic_mode_supported)(enum virt_apic_mode mode);
 	void (*apic_set_mode)(struct virt_vcpu *vcpu, enum virt_apic_mode mode);
+	/* Whether in the hardware's modes the guest gets what is left at vcpu->posted without an exit. */
+	bool (*apic_can_post)(void);
 	/* In the hardware's modes: the highest vectors in IRR and ISR as software left them, 0 for none. */
 	void (*apic_set_status)(struct virt_vcpu *vcpu, uint8_t requested, uint8_t in_service);
 	/* Vectors 64 * @word + n, bits n of @vectors, exit (VM_EXIT_VIRTUAL_EOI) when the guest ends them; the others do not. */

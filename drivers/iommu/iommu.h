@@ -150,9 +150,9 @@ struct iommu_visitor {
 	 */
 	void (*context_entry)(void *context, uint16_t segment, uint16_t requester, hpa_t table,
 			      const struct iommu_domain *domain);
-	/* An interrupt entry that lets something through. */
+	/* An interrupt entry that lets something through; @descriptor: of posted ones, else 0. */
 	void (*interrupt_entry)(void *context, uint16_t unit, uint16_t index, uint16_t requester, uint8_t vector,
-				uint32_t apic_id, bool posted);
+				uint32_t apic_id, hpa_t descriptor);
 	/* A page that the units read: root, context, remapping tables and queues. */
 	void (*page)(void *context, hpa_t page);
 };

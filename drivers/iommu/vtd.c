@@ -1,4 +1,5 @@
 /* VT-d as a struct iommu_backend: all units of the machine together. */
+#include "arch/x86/irq/lapic.h"
 #include "arch/x86/log.h"
 #include "drivers/iommu/iommu_backend.h"
 #include "drivers/iommu/vtd_ats.h"
@@ -125,7 +126,8 @@ static bool posts_interrupts(const struct pci_function *function)
 {
 	const struct vtd_unit *unit = vtd_unit_of(function);
 
-	return unit != NULL && unit->capabilities.posted_interrupts;
+	/* A unit names CPUs in descriptors as in its other entries, and who fills descriptors does so as the CPUs do. */
+	return unit != NULL && unit->capabilities.posted_interrupts && unit->extended_interrupts == lapic_is_x2apic();
 }
 
 /* ---- faults ---- */

@@ -71,7 +71,7 @@ static void audit_interrupts(const struct vtd_unit *unit, const struct iommu_vis
 	for (uint32_t i = 0; i < VTD_INTERRUPT_ENTRIES; i++)
 		if (vtd_interrupt_read(unit, (uint16_t)i, &entry))
 			visitor->interrupt_entry(context, unit->index, (uint16_t)i, entry.requester, entry.vector,
-						 entry.apic_id, entry.posted);
+						 entry.apic_id, entry.descriptor);
 }
 
 static void audit_pages(const struct vtd_unit *unit, const struct iommu_visitor *visitor, void *context)

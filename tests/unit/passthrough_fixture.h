@@ -187,7 +187,10 @@ static struct iommu_domain domain;
 static const struct pci_function *attached[FUNCTIONS];
 static unsigned entries_used; /* interrupt entries */
 static uint8_t entry_vectors[64];
-static enum status entry_status;
+static hpa_t entry_descriptors[64]; /* 0: not posted */
+static uint32_t entry_cpus[64];
+static enum status entry_status, post_status, block_status;
+static bool unit_posts;
 
 bool iommu_is_available(const char **why) { *why = iommu_missing; return iommu_missing == NULL; }
 bool iommu_isolates_interrupts(const char **why) { *why = remapping_missing; return remapping_missing == NULL; }
@@ -286,15 +289,34 @@ enum status iommu_interrupt_allocate(const struct pci_function *function, struct
 
 enum status iommu_interrupt_route(struct iommu_interrupt *interrupt, uint8_t vector, uint32_t apic_id)
 {
-	(void)apic_id;
 	entry_vectors[interrupt->index] = vector;
+	entry_cpus[interrupt->index] = apic_id;
+	entry_descriptors[interrupt->index] = hpa(0);
 	return STATUS_OK;
+}
+
+bool iommu_posts_interrupts(const struct pci_function *function) { (void)function; return unit_posts; }
+
+enum status iommu_interrupt_post(struct iommu_interrupt *interrupt, uint8_t vector, hpa_t descriptor)
+{
+	if (post_status != STATUS_OK)
+		return post_status;
+	entry_vectors[interrupt->index] = vector;
+	entry_descriptors[interrupt->index] = descriptor;
+	return STATUS_OK;
+}
+
+enum status iommu_interrupt_block(struct iommu_interrupt *interrupt)
+{
+	entry_vectors[interrupt->index] = 0;
+	return block_status;
 }
 
 void iommu_interrupt_free(struct iommu_interrupt *interrupt)
 {
 	assert_true(interrupt->allocated);
 	entry_vectors[interrupt->index] = 0;
+	entry_descriptors[interrupt->index] = hpa(0);
 	interrupt->allocated = false;
 	entries_used--;
 }
@@ -322,7 +344,7 @@ void iommu_audit(const struct iommu_visitor *visitor, void *context)
 		visitor->domain(context, &domain);
 	for (uint16_t i = 0; visitor->interrupt_entry != NULL && i < array_count(entry_vectors); i++)
 		if (entry_vectors[i] != 0)
-			visitor->interrupt_entry(context, 0, i, 0x300, entry_vectors[i], 0, false);
+			visitor->interrupt_entry(context, 0, i, 0x300, entry_vectors[i], 0, entry_descriptors[i]);
 }
 
 /* ---- the machine's I/O APIC and registers ---- */
@@ -402,7 +424,8 @@ static inline int fixture_passthrough_start(void **state)
 	reset_way = PCI_RESET_FLR;
 	reset_status = claim_status = attach_status = domain_map_status = domain_unmap_status = ats_status = entry_status = STATUS_OK;
 	strange_source = 0;
-	bus_master_denied = rmrr = false;
+	bus_master_denied = rmrr = unit_posts = false;
+	post_status = block_status = STATUS_OK;
 	group_member = NULL;
 	iommu_missing = remapping_missing = NULL;
 	entries_used = 0;

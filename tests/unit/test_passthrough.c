@@ -239,6 +239,18 @@ static bool count_delivery(struct passthrough_interrupt *interrupt)
 	return true;
 }
 
+static enum status bind(struct passthrough_interrupt *interrupt)
+{
+	enum status status = passthrough_interrupt_bind(interrupt, &functions[0]);
+
+	if (status != STATUS_OK)
+		return status;
+	status = passthrough_interrupt_aim(interrupt, fixture_vcpu, 0);
+	if (status != STATUS_OK)
+		passthrough_interrupt_unbind(interrupt);
+	return status;
+}
+
 static void test_vectors(void **state)
 {
 	static struct passthrough_interrupt interrupts[200];
@@ -248,12 +260,12 @@ static void test_vectors(void **state)
 	(void)state;
 	for (unsigned i = 0; i < array_count(interrupts); i++) {
 		interrupts[i] = (struct passthrough_interrupt){.vm = fixture_vm, .deliver = count_delivery};
-		if (passthrough_interrupt_bind(&interrupts[i], &functions[0], fixture_vcpu) != STATUS_OK)
+		if (bind(&interrupts[i]) != STATUS_OK)
 			break;
 		count++;
 	}
 	assert_true(count >= 100 && count <= INTERRUPT_VECTOR_DEVICES_END - INTERRUPT_VECTOR_DEVICES);
-	assert_int_equal(passthrough_interrupt_bind(&interrupts[count], &functions[0], fixture_vcpu), STATUS_NO_MEMORY);
+	assert_int_equal(bind(&interrupts[count]), STATUS_NO_MEMORY);
 	assert_int_equal(entries_used, count);
 	delivered = 0;
 	vector = interrupts[7].vector;
@@ -266,7 +278,7 @@ static void test_vectors(void **state)
 	assert_int_equal(delivered, 1);
 	passthrough_interrupt_unbind(&interrupts[0]);
 	entry_status = STATUS_NO_MEMORY;
-	assert_int_equal(passthrough_interrupt_bind(&interrupts[0], &functions[0], fixture_vcpu), STATUS_NO_MEMORY);
+	assert_int_equal(bind(&interrupts[0]), STATUS_NO_MEMORY);
 }
 
 /* The owner's lock is held by who takes the interrupt away: the handler sees that it has gone instead of waiting for ever. */
@@ -289,7 +301,7 @@ static void test_busy_lock(void **state)
 {
 	(void)state;
 	contended = (struct passthrough_interrupt){.vm = fixture_vm, .deliver = count_delivery};
-	assert_int_equal(passthrough_interrupt_bind(&contended, &functions[0], fixture_vcpu), STATUS_OK);
+	assert_int_equal(bind(&contended), STATUS_OK);
 	delivered = 0;
 	spinlock_lock(&fixture_vm->device_lock);
 	fake_pause_hook = take_away_on_pause;

@@ -8,6 +8,8 @@
 
 #include "tests/unit/passthrough_fixture.h"
 #include "vmm/irq_routing.h"
+#include "vmm/vcpu_posting.h"
+#include "vmm/vcpu_timer.h"
 
 #define SLOT 1u  /* of function 0 */
 #define OTHER_SLOT 2u
@@ -430,6 +432,273 @@ static void test_msix(void **state)
 	assert_int_equal(host_config(0, MSIX + 2, 2) & 0x8000, 0);
 }
 
+static char report[8192];
+
+static void print_report(const char *format, ...)
+{
+	size_t length = strlen(report);
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(report + length, sizeof(report) - length, format, arguments);
+	va_end(arguments);
+}
+
+static void describe_all(void)
+{
+	list_for_each(link, &fixture_vm->devices) {
+		struct io_device *device = list_entry(link, struct io_device, link);
+
+		if (device->class == &pci_passthrough_class)
+			device->class->describe(device, print_report);
+	}
+}
+
+/* ---- interrupts without end ---- */
+
+static struct vm *neighbour; /* never looked into */
+static struct vcpu disturbed;
+static struct vm_exit its_exit;
+
+/* @vector comes while the neighbour runs, which costs it so many ticks. */
+static void disturb(uint8_t vector, uint64_t ticks)
+{
+	disturbed = (struct vcpu){.vm = (struct vm *)&neighbour, .state = VCPU_RUNNING, .virt.exit = &its_exit};
+	its_exit.time = fake_tsc - ticks;
+	pcpu_current()->current_vcpu = &disturbed;
+	interrupt_dispatch(vector);
+	pcpu_current()->current_vcpu = fixture_vcpu;
+}
+
+static void window_ends(void)
+{
+	fake_tsc += 20000000; /* 10 ms */
+	spinlock_lock(&fixture_vm->device_lock);
+	vcpu_timers_run(fixture_vcpu, fake_tsc);
+	spinlock_unlock(&fixture_vm->device_lock);
+}
+
+static void test_held_back(void **state)
+{
+	uint8_t vector;
+
+	(void)state;
+	watch_messages();
+	open_low();
+	write_entry(1, 0xfee00000, 0x77, 0);
+	guest_config_write(SLOT, MSIX + 2, 2, 0x8000);
+	enable_msi(0xfee00000, 0x55);
+	vector = vector_of(host_entry(1, 0));
+	/* One sixteenth of 10 ms; the way back to the neighbour's guest counts too. */
+	disturb(vector, 300000);
+	disturb(vector, 300000);
+	assert_int_equal(host_config(0, MSIX + 2, 2) & 0xc000, 0x8000);
+	disturb(vector, 300000);
+	assert_int_equal(messages, 3);
+	assert_int_equal(host_config(0, MSIX + 2, 2) & 0xc000, 0xc000);
+	assert_int_equal(host_config(0, MSI + 16, 4) & 1, 1);
+	assert_true(fixture_logged("its interrupts take the time of others: held back, 1 times so far"));
+	report[0] = '\0';
+	describe_all();
+	assert_non_null(strstr(report, ", held back 1 times\n"));
+	/* The guest cannot help itself. */
+	guest_config_write(SLOT, MSI + 16, 4, 0);
+	write_entry(2, 0xfee00000, 0x78, 0);
+	guest_config_write(SLOT, MSIX + 2, 2, 0);
+	guest_config_write(SLOT, MSIX + 2, 2, 0x8000);
+	assert_int_equal(host_config(0, MSIX + 2, 2) & 0xc000, 0xc000);
+	assert_int_equal(host_config(0, MSI + 16, 4) & 1, 1);
+	window_ends();
+	assert_int_equal(host_config(0, MSIX + 2, 2) & 0xc000, 0x8000);
+	assert_int_equal(host_config(0, MSI + 16, 4) & 1, 0);
+	assert_int_equal(messages, 3);
+}
+
+/* While its own VM runs, or nobody, it takes nobody else's time; and a window's rest is not saved up. */
+static void test_not_held_back(void **state)
+{
+	uint8_t vector;
+
+	(void)state;
+	watch_messages();
+	enable_msi(0xfee00000, 0x55);
+	vector = vector_of(host_config(0, MSI + 4, 4));
+	fixture_vcpu->state = VCPU_RUNNING;
+	for (unsigned i = 0; i < 100; i++) {
+		fake_tsc += 100000;
+		interrupt_dispatch(vector);
+	}
+	fixture_vcpu->state = VCPU_OFF;
+	for (unsigned i = 0; i < 100; i++) {
+		disturb(vector, 300000);
+		fake_tsc += 20000000;
+	}
+	assert_int_equal(messages, 200);
+	assert_false(fixture_logged("held back"));
+}
+
+/* One that cannot be masked is switched off; what it may have asked for meanwhile comes afterwards. */
+static void test_held_back_without_mask(void **state)
+{
+	uint8_t vector;
+
+	(void)state;
+	put(0, MSI + 2, 2, 0x0086);
+	virt_ops->vcpu_put(&fixture_vcpu->virt);
+	fixture_destroy_vm();
+	assert_int_equal(vm_create(&fixture_config, &fixture_vm), STATUS_OK);
+	fixture_vcpu = fixture_vm->vcpus[0];
+	virt_ops->vcpu_load(&fixture_vcpu->virt);
+	watch_messages();
+	enable_msi(0xfee00000, 0x55);
+	vector = vector_of(host_config(0, MSI + 4, 4));
+	disturb(vector, 1000000);
+	assert_int_equal(messages, 1);
+	assert_int_equal(host_config(0, MSI + 2, 2) & 1, 0);
+	guest_config_write(SLOT, MSI + 2, 2, 0);
+	guest_config_write(SLOT, MSI + 2, 2, 1);
+	assert_int_equal(host_config(0, MSI + 2, 2) & 1, 0);
+	window_ends();
+	assert_int_equal(host_config(0, MSI + 2, 2) & 1, 1);
+	assert_int_equal(messages, 2);
+	/* Destroyed while it is held back: the timer goes along. */
+	disturb(vector_of(host_config(0, MSI + 4, 4)), 1000000);
+}
+
+static void test_line_held_back(void **state)
+{
+	(void)state;
+	put(0, PCI_STATUS, 2, 0x0018); /* INTx active */
+	guest_config_write(SLOT, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	assert_int_equal(host_config(0, PCI_COMMAND, 2) & PCI_COMMAND_INTERRUPT_DISABLE, 0);
+	disturb(ioapic_inputs[IRQ].vector, 1000000);
+	assert_int_equal(host_config(0, PCI_COMMAND, 2) & PCI_COMMAND_INTERRUPT_DISABLE, PCI_COMMAND_INTERRUPT_DISABLE);
+	/* The guest ends it, and plays with its switch: it stays silent. */
+	irq_line_ended(fixture_vm, PLATFORM_PCI_LINE(SLOT));
+	guest_config_write(SLOT, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_INTERRUPT_DISABLE);
+	guest_config_write(SLOT, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	assert_int_equal(host_config(0, PCI_COMMAND, 2) & PCI_COMMAND_INTERRUPT_DISABLE, PCI_COMMAND_INTERRUPT_DISABLE);
+	window_ends();
+	assert_int_equal(host_config(0, PCI_COMMAND, 2) & PCI_COMMAND_INTERRUPT_DISABLE, 0);
+}
+
+/* ---- messages that the unit posts ---- */
+
+static hpa_t descriptor_of(uint32_t remapped_address) { return entry_descriptors[(remapped_address - 0xfee00010u) / 32]; }
+
+static int with_posting(void **state)
+{
+	fixture_passthrough_start(state);
+	unit_posts = true;
+	fixture_config.vcpus = 2;
+	if (vm_create(&fixture_config, &fixture_vm) != STATUS_OK)
+		abort();
+	fixture_vcpu = fixture_vm->vcpus[0];
+	virt_ops->vcpu_load(&fixture_vcpu->virt);
+	pcpu_current()->current_vcpu = fixture_vcpu;
+	bus_write(IO_SPACE_MEMORY, 0xfee000f0, 4, 0x1ff);
+	return 0;
+}
+
+static int with_posting_end(void **state)
+{
+	fixture_config.vcpus = 1;
+	return fixture_passthrough_end(state);
+}
+
+static void test_posted(void **state)
+{
+	(void)state;
+	assert_ptr_equal(fixture_vcpu->virt.posted, fixture_vm->posting.descriptors);
+	enable_msi(0xfee00000, 0x55);
+	assert_int_equal(vector_of(host_config(0, MSI + 4, 4)), 0x55);
+	assert_int_equal(descriptor_of(host_config(0, MSI + 4, 4)).value, vcpu_posting_descriptor(fixture_vcpu).value);
+	/* Another vector, lowest priority of one, logical destination of one. */
+	guest_config_write(SLOT, MSI + 12, 2, 0x166);
+	assert_int_equal(vector_of(host_config(0, MSI + 4, 4)), 0x66);
+	bus_write(IO_SPACE_MEMORY, 0xfee000d0, 4, 1u << 24);
+	enable_msi(0xfee01004, 0x67);
+	assert_int_equal(vector_of(host_config(0, MSI + 4, 4)), 0x67);
+	assert_int_not_equal(descriptor_of(host_config(0, MSI + 4, 4)).value, 0);
+	open_low();
+	write_entry(0, 0xfee00000, 0x71, 0);
+	guest_config_write(SLOT, MSIX + 2, 2, 0x8000);
+	assert_int_equal(vector_of(host_entry(0, 0)), 0x71);
+	assert_int_not_equal(descriptor_of(host_entry(0, 0)).value, 0);
+	report[0] = '\0';
+	describe_all();
+	assert_non_null(strstr(report, "2 messages (2 posted)"));
+	/* Masked, switched off, destroyed: nothing leads to the descriptor any more. */
+	bus_write(IO_SPACE_MEMORY, TABLE + 12, 4, 1);
+	assert_int_equal(host_entry(0, 12), 1);
+	guest_config_write(SLOT, MSIX + 2, 2, 0);
+	guest_config_write(SLOT, MSI + 2, 2, 0);
+	assert_int_equal(entries_used, 0);
+	for (unsigned i = 0; i < array_count(entry_descriptors); i++)
+		assert_int_equal(entry_descriptors[i].value, 0);
+}
+
+/* Whatever a descriptor cannot say is delivered by software, and back. */
+static void test_not_posted(void **state)
+{
+	static const struct { uint32_t address; uint16_t data; } rows[] = {
+		{0xfee00000, 0x0430}, /* NMI */
+		{0xfee00000, 0x0500}, /* INIT */
+		{0xfee00000, 0xc055}, /* level-triggered */
+		{0xfee00000, 0x000f}, /* no vector of a local APIC */
+		{0xfeeff000, 0x0055}, /* all */
+		{0xfee0f000, 0x0055}, /* none there */
+		{0xfee01000, 0x0055}, /* its local APIC is off */
+		{0xfee03004, 0x0055}, /* logical: none has that */
+		{0x12300000, 0x0055}, /* no message */
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < array_count(rows); i++) {
+		enable_msi(0xfee00000, 0x55);
+		assert_int_not_equal(descriptor_of(host_config(0, MSI + 4, 4)).value, 0);
+		enable_msi(rows[i].address, rows[i].data);
+		assert_int_equal(descriptor_of(host_config(0, MSI + 4, 4)).value, 0);
+		assert_true(vector_of(host_config(0, MSI + 4, 4)) >= INTERRUPT_VECTOR_DEVICES);
+	}
+	post_status = STATUS_UNSUPPORTED;
+	enable_msi(0xfee00000, 0x55);
+	assert_int_equal(descriptor_of(host_config(0, MSI + 4, 4)).value, 0);
+}
+
+/* The guest turns the local APIC off, moves logical ids: a message that was posted follows at once. */
+static void test_posted_as_local_apics_are(void **state)
+{
+	uint32_t way;
+
+	(void)state;
+	enable_msi(0xfee00000, 0x55);
+	way = host_config(0, MSI + 4, 4);
+	bus_write(IO_SPACE_MEMORY, 0xfee000f0, 4, 0xff);
+	assert_int_equal(descriptor_of(way).value, 0);
+	bus_write(IO_SPACE_MEMORY, 0xfee000f0, 4, 0x1ff);
+	assert_int_equal(descriptor_of(way).value, vcpu_posting_descriptor(fixture_vcpu).value);
+	bus_write(IO_SPACE_MEMORY, 0xfee000d0, 4, 2u << 24);
+	enable_msi(0xfee02004, 0x56);
+	assert_int_not_equal(descriptor_of(way).value, 0);
+	bus_write(IO_SPACE_MEMORY, 0xfee000d0, 4, 4u << 24);
+	assert_int_equal(descriptor_of(way).value, 0);
+	bus_write(IO_SPACE_MSR, MSR_APIC_BASE, 8, 0xfee00000 | APIC_BASE_BSP);
+	enable_msi(0xfee00000, 0x55);
+	assert_int_equal(descriptor_of(way).value, 0);
+}
+
+/* A unit that does not answer while the VM goes may still post: the memory is never used for anything else. */
+static void test_unit_is_silent(void **state)
+{
+	(void)state;
+	enable_msi(0xfee00000, 0x55);
+	block_status = STATUS_TIMEOUT;
+	guest_config_write(SLOT, MSI + 2, 2, 0);
+	assert_true(fixture_vm->posting.lost);
+	fixture_vm->posting.lost = false; /* the next test begins with an empty pool */
+}
+
 static void test_table_accesses(void **state)
 {
 	(void)state;
@@ -569,33 +838,17 @@ static void test_restarted_vm(void **state)
 	assert_int_equal(guest_sees(LOW), REGISTERS);
 }
 
-static char report[8192];
-
-static void print_report(const char *format, ...)
-{
-	size_t length = strlen(report);
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(report + length, sizeof(report) - length, format, arguments);
-	va_end(arguments);
-}
-
 static void test_describe(void **state)
 {
 	(void)state;
 	open_everything();
 	report[0] = '\0';
-	list_for_each(link, &fixture_vm->devices) {
-		struct io_device *device = list_entry(link, struct io_device, link);
-
-		if (device->class == &pci_passthrough_class)
-			device->class->describe(device, print_report);
-	}
+	describe_all();
 	assert_string_equal(report, "PCI 00:01.0 is 0000:03:00.0 of this machine: memory, bus master, 1 messages, INTx at line 17\n"
 				    "PCI 00:02.0 is 0000:03:01.0 of this machine: memory, bus master, 0 messages, INTx at line 18\n");
 }
 
+#define WITH_POSTING(test) cmocka_unit_test_setup_teardown(test, with_posting, with_posting_end)
 #define WITH_VM(test) cmocka_unit_test_setup_teardown(test, fixture_passthrough_vm, fixture_passthrough_end)
 
 int main(void)
@@ -606,6 +859,9 @@ int main(void)
 		WITH_VM(test_ports), WITH_VM(test_bus_master), WITH_VM(test_msi), WITH_VM(test_hostile_msi), WITH_VM(test_msix),
 		WITH_VM(test_table_accesses), WITH_VM(test_line), WITH_VM(test_destroyed_in_the_midst), WITH_VM(test_restarted_vm),
 		WITH_VM(test_describe),
+		WITH_VM(test_held_back), WITH_VM(test_not_held_back), WITH_VM(test_held_back_without_mask), WITH_VM(test_line_held_back),
+		WITH_POSTING(test_posted), WITH_POSTING(test_not_posted), WITH_POSTING(test_posted_as_local_apics_are),
+		WITH_POSTING(test_unit_is_silent),
 		cmocka_unit_test_setup_teardown(test_lying_table, fixture_passthrough_start, fixture_passthrough_end),
 	};
 

@@ -175,6 +175,9 @@ uint8_t local_apic_highest_posted(const struct local_apic *apic);
 /* ---- local_apic_messages.c ---- */
 /** local_apic_deliver() - a message from an I/O APIC or an MSI. STATUS_NOT_FOUND: no local APIC accepted it. */
 enum status local_apic_deliver(struct io_device *device, const struct irq_message *message);
+/** local_apic_accept_posted(), local_apic_target() - see struct irq_local_controller. */
+void local_apic_accept_posted(struct io_device *device, struct vcpu *vcpu, unsigned word, uint64_t vectors);
+struct vcpu *local_apic_target(struct io_device *device, const struct irq_message *message);
 /** local_apic_send_ipi() - what a write of the interrupt command register asks for. @command: ICR [31:0]. */
 void local_apic_send_ipi(struct local_apic *apic, uint32_t command, uint32_t destination);
 

@@ -69,6 +69,7 @@ void local_apic_choose_mode(struct local_apic *apic)
 	apic->highest_in_service = local_apic_highest(apic, LOCAL_APIC_ISR, UINT8_MAX);
 	apic->mode_is_new = apic->status_is_new = true;
 	local_apic_timer_lvt_changed(apic);
+	irq_targets_changed(apic->vcpu->vm);
 	if (apic->vcpu->virt.apic_page != NULL)
 		local_apic_notify(apic);
 }

@@ -151,6 +151,45 @@ enum status local_apic_deliver(struct io_device *device, const struct irq_messag
 	return deliver(self, &expanded, NULL) ? STATUS_OK : STATUS_NOT_FOUND;
 }
 
+/* Those below local_apic_target() are never posted; the APIC may have been turned off since. */
+void local_apic_accept_posted(struct io_device *device, struct vcpu *vcpu, unsigned word, uint64_t vectors)
+{
+	struct local_apic *apic = vcpu->local_apic;
+
+	(void)device;
+	if (apic == NULL || !local_apic_is_enabled(apic) || !local_apic_is_software_enabled(apic))
+		return;
+	for (; vectors != 0; vectors &= vectors - 1)
+		local_apic_accept(apic, (uint8_t)(word * 64 + bits_lowest(vectors)), false);
+}
+
+static bool takes_message(const struct local_apic *apic, const struct irq_message *message)
+{
+	if (!local_apic_is_enabled(apic) || !local_apic_is_software_enabled(apic))
+		return false;
+	return message->logical ? is_destination(apic, message) : message->destination == apic->vcpu->index;
+}
+
+struct vcpu *local_apic_target(struct io_device *device, const struct irq_message *message)
+{
+	struct vm *vm = device->vm;
+	struct vcpu *target = NULL;
+	bool has_vector = message->delivery_mode == IRQ_DELIVERY_FIXED || message->delivery_mode == IRQ_DELIVERY_LOWEST;
+
+	if (!has_vector || message->vector < LOCAL_APIC_FIRST_VECTOR || message->destination == XAPIC_BROADCAST)
+		return NULL;
+	for (uint32_t i = 0; i < vm->vcpu_count; i++) {
+		const struct local_apic *apic = apic_of(vm, i);
+
+		if (apic == NULL || !takes_message(apic, message))
+			continue;
+		if (target != NULL)
+			return NULL;
+		target = vm->vcpus[i];
+	}
+	return target;
+}
+
 /* "Valid Combinations for the ... Local xAPIC Interrupt Command Register": only fixed interrupts go to oneself by shorthand. */
 static void send_by_shorthand(struct local_apic *apic, struct irq_message *message, enum shorthand shorthand)
 {

@@ -191,14 +191,24 @@ static void write_self_ipi(struct local_apic *apic, uint8_t vector)
 		local_apic_accept(apic, vector, false);
 }
 
+/* What messages find it by, or whether it takes them. */
+static void write_addressing(struct local_apic *apic, unsigned number, uint32_t value)
+{
+	if (number == LOCAL_APIC_SVR)
+		write_svr(apic, value);
+	else
+		local_apic_set(apic, number, number == LOCAL_APIC_LDR ? value & XAPIC_ID_BITS : value | ~DFR_MODEL_BITS);
+	irq_targets_changed(apic->vcpu->vm);
+}
+
 static void write_value(struct local_apic *apic, unsigned number, uint64_t value)
 {
 	switch (number) {
 	case LOCAL_APIC_TPR: local_apic_set_task_priority(apic, (uint8_t)value); break;
 	case LOCAL_APIC_EOI: local_apic_end_of_interrupt(apic); break;
-	case LOCAL_APIC_LDR: local_apic_set(apic, number, (uint32_t)value & XAPIC_ID_BITS); break;
-	case LOCAL_APIC_DFR: local_apic_set(apic, number, (uint32_t)value | ~DFR_MODEL_BITS); break;
-	case LOCAL_APIC_SVR: write_svr(apic, (uint32_t)value); break;
+	case LOCAL_APIC_LDR:
+	case LOCAL_APIC_DFR:
+	case LOCAL_APIC_SVR: write_addressing(apic, number, (uint32_t)value); break;
 	case LOCAL_APIC_ESR: write_esr(apic); break;
 	case LOCAL_APIC_ICR: write_icr(apic, value); break;
 	case LOCAL_APIC_ICR_HIGH: local_apic_set(apic, number, (uint32_t)value & XAPIC_ID_BITS); break;

@@ -112,11 +112,20 @@ static void line_ended(struct io_device *device, unsigned line)
 			pci_passthrough_rearm_line(bus->functions[i]);
 }
 
+static void targets_changed(struct io_device *device)
+{
+	struct pci_passthrough_bus *bus = bus_of(device);
+
+	for (uint32_t i = 0; i < bus->count; i++)
+		pci_passthrough_aim_messages(bus->functions[i]);
+}
+
 /* As after a reset of the machine. The function itself was reset when it was attached; it decodes its own addresses as long as it is
  * the VM's, whatever the guest's command register says: no address of the machine is the guest's choice. */
 static void reset_function(struct pci_passthrough *function)
 {
 	pci_passthrough_stop_messages(function);
+	pci_passthrough_stop_holding(function);
 	pci_passthrough_remove_bars(function);
 	(void)!pci_set_bus_master(function->host, false);
 	pci_config_update(function->host->address, PCI_COMMAND, 2, 0, PCI_COMMAND_PORTS | PCI_COMMAND_MEMORY);
@@ -141,6 +150,7 @@ static enum status start_function(struct pci_passthrough *function)
 {
 	enum status status;
 
+	pci_passthrough_start_counting(function);
 	pci_passthrough_find_msix(function);
 	status = pci_passthrough_map_msix(function);
 	if (status == STATUS_OK)
@@ -164,6 +174,7 @@ static enum status add_function(struct pci_passthrough_bus *bus, struct vm *vm, 
 	function->bus = bus;
 	function->vm = vm;
 	function->host = host;
+	function->posts = vm->posting.descriptors != NULL && iommu_posts_interrupts(host);
 	function->guest_line = PLATFORM_PCI_LINE(FIRST_DEVICE + index);
 	status = start_function(function);
 	if (status != STATUS_OK) {
@@ -179,11 +190,13 @@ static void destroy(struct io_device *device)
 	struct pci_passthrough_bus *bus = bus_of(device);
 
 	irq_routing_set_line_ended(device->vm, NULL, NULL);
+	irq_routing_set_targets_changed(device->vm, NULL, NULL);
 	for (uint32_t i = 0; i < bus->count; i++) {
 		struct pci_passthrough *function = bus->functions[i];
 
 		pci_passthrough_stop_messages(function);
 		pci_passthrough_stop_line(function);
+		pci_passthrough_stop_holding(function);
 		pci_passthrough_remove_bars(function);
 	}
 	/* A place is compared with those of all others while it is given up: so they are freed last. */
@@ -213,16 +226,20 @@ static enum status create(struct vm *vm, struct io_device **device)
 		return status;
 	}
 	irq_routing_set_line_ended(vm, line_ended, &bus->device);
+	irq_routing_set_targets_changed(vm, targets_changed, &bus->device);
 	*device = &bus->device;
 	return STATUS_OK;
 }
 
-static unsigned count_ways(const struct pci_passthrough *function)
+static unsigned count_ways(const struct pci_passthrough *function, unsigned *posted)
 {
 	unsigned count = function->msi.interrupt.bound;
 
-	for (uint32_t i = 0; i < function->message_count; i++)
+	*posted = function->msi.interrupt.posted_to != NULL;
+	for (uint32_t i = 0; i < function->message_count; i++) {
 		count += function->messages[i].interrupt.bound;
+		*posted += function->messages[i].interrupt.posted_to != NULL;
+	}
 	return count;
 }
 
@@ -233,12 +250,17 @@ static void describe(struct io_device *device, void (*print)(const char *format,
 	for (uint32_t i = 0; i < bus->count; i++) {
 		const struct pci_passthrough *function = bus->functions[i];
 		uint16_t command = pci_passthrough_get16(function, PCI_COMMAND);
+		unsigned posted, ways = count_ways(function, &posted);
 
 		print("PCI 00:%02x.0 is " PCI_ADDRESS_FORMAT " of this machine: %s%s%u messages", function->model.address >> 3,
 		      PCI_ADDRESS_ARGUMENTS(function->host->address), command & PCI_COMMAND_MEMORY ? "memory, " : "",
-		      command & PCI_COMMAND_BUS_MASTER ? "bus master, " : "", count_ways(function));
+		      command & PCI_COMMAND_BUS_MASTER ? "bus master, " : "", ways);
+		if (posted != 0)
+			print(" (%u posted)", posted);
 		if (function->has_line)
 			print(", INTx at line %u", function->guest_line);
+		if (function->hold_count != 0)
+			print(", held back %llu times", (unsigned long long)function->hold_count);
 		print("\n");
 	}
 }
@@ -251,5 +273,6 @@ const struct io_device_class pci_passthrough_class = {
 	.reset = reset,
 	.destroy = destroy,
 	.describe = describe,
+	.has_interrupts = true,
 };
 IO_DEVICE_CLASS(pci_passthrough_class);

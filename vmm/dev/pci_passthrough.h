@@ -10,6 +10,7 @@
 #include "vmm/dev/pci_host.h"
 #include "vmm/io_device.h"
 #include "vmm/passthrough_interrupt.h"
+#include "vmm/vcpu_timer.h"
 
 #define PCI_PASSTHROUGH_SPACE 256u       /* bytes of configuration space; the guest's bus has no more */
 #define PCI_PASSTHROUGH_MAX_MESSAGES 128u /* MSI-X entries that guests see; those above stay masked */
@@ -54,7 +55,8 @@ struct pci_passthrough_bar {
 
 /* An MSI-X entry as the guest wrote it, or the one of MSI. */
 struct pci_passthrough_message {
-	struct passthrough_interrupt interrupt; /* first */
+	struct passthrough_interrupt interrupt;
+	struct pci_passthrough *function;
 	uint64_t address;
 	uint32_t data, control;
 };
@@ -81,10 +83,15 @@ struct pci_passthrough {
 	bool msix_on;            /* in the function */
 	struct pci_passthrough_message messages[PCI_PASSTHROUGH_MAX_MESSAGES];
 	struct pci_passthrough_message msi;
+	bool posts; /* the unit leaves its messages for vCPUs, vmm/vcpu_posting.h */
 	/* INTx. */
 	struct passthrough_interrupt line_interrupt;
 	uint32_t guest_line;
 	bool has_line, line_raised; /* raised: waits for the guest's end of interrupt, with INTx off in the function */
+	/* Interrupts without end: what they took of others' time, since when [TSC ticks], and the end of being held back. */
+	uint64_t window_start, window_taken, hold_count;
+	struct vcpu_timer hold_timer;
+	bool held;
 	struct log_limit log_limit;
 };
 
@@ -114,10 +121,23 @@ must_check enum status pci_passthrough_map_msix(struct pci_passthrough *function
 void pci_passthrough_update_msi(struct pci_passthrough *function);
 void pci_passthrough_update_msix(struct pci_passthrough *function);
 void pci_passthrough_stop_messages(struct pci_passthrough *function);
+/** After irq_msi_target() has changed its mind. */
+void pci_passthrough_aim_messages(struct pci_passthrough *function);
 /** Whether [@offset, @offset + @size) of @bar lies in the MSI-X table that the guest sees instead of the function's. */
 bool pci_passthrough_in_table(const struct pci_passthrough *function, unsigned bar, uint64_t offset, unsigned size);
 uint64_t pci_passthrough_table_read(struct pci_passthrough *function, uint64_t offset, unsigned size);
 void pci_passthrough_table_write(struct pci_passthrough *function, uint64_t offset, unsigned size, uint64_t value);
+
+/** The function's messages are held back from now on, or no longer: whoever was held back is asked for again. */
+void pci_passthrough_hold_messages(struct pci_passthrough *function);
+void pci_passthrough_release_messages(struct pci_passthrough *function);
+
+/* pci_passthrough_hold.c */
+/** Each interrupt of the function that the host delivers, before it is. */
+void pci_passthrough_count_interrupt(struct pci_passthrough *function);
+void pci_passthrough_start_counting(struct pci_passthrough *function);
+/** As if it had never been held back; for one whose interrupts are off. */
+void pci_passthrough_stop_holding(struct pci_passthrough *function);
 
 /* pci_passthrough_line.c */
 /** Binds INTx if the function has it and its line is known; the guest's interrupt pin register says so. */

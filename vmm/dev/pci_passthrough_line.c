@@ -27,6 +27,7 @@ static bool deliver(struct passthrough_interrupt *interrupt)
 	    !(pci_config_read(function->host->address, PCI_STATUS, 2) & STATUS_INTERRUPT))
 		return false;
 	allow(function, false);
+	pci_passthrough_count_interrupt(function);
 	function->line_raised = true;
 	irq_line_set(function->vm, function->guest_line, true);
 	return true;
@@ -50,7 +51,7 @@ void pci_passthrough_rearm_line(struct pci_passthrough *function)
 		function->line_raised = false;
 		irq_line_set(function->vm, function->guest_line, false);
 	}
-	allow(function, !guest_disables(function));
+	allow(function, !guest_disables(function) && !function->held);
 }
 
 void pci_passthrough_stop_line(struct pci_passthrough *function)

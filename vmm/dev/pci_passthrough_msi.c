@@ -32,44 +32,46 @@
 #define ENTRY_CONTROL 12u
 #define ENTRY_MASKED BIT(0)
 
-#define MESSAGE_DESTINATION(address) ((uint32_t)bits_get(address, 19, 12))
-#define MESSAGE_LOGICAL BIT(2)
-
 /* ---- a message of the guest's ---- */
 
 static bool deliver(struct passthrough_interrupt *interrupt)
 {
 	struct pci_passthrough_message *message = container_of(interrupt, struct pci_passthrough_message, interrupt);
 
+	pci_passthrough_count_interrupt(message->function);
 	/* A message that is none is the guest's own business. */
 	(void)irq_msi_send(interrupt->vm, message->address, message->data);
 	return true;
 }
 
-/* Whom the guest means, as far as one vCPU can be named: its CPU is interrupted then, and no other. */
-static const struct vcpu *target_of(const struct vm *vm, uint64_t address)
+/* At whom the guest aims, if that is one vCPU: else the first one's CPU is interrupted for all of them. */
+static enum status aim(const struct pci_passthrough *function, struct pci_passthrough_message *message)
 {
-	uint32_t destination = MESSAGE_DESTINATION(address);
+	uint8_t vector;
+	const struct vcpu *target = irq_msi_target(function->vm, message->address, message->data, &vector);
 
-	if ((address & MESSAGE_LOGICAL) == 0 && destination < vm->vcpu_count)
-		return vm->vcpus[destination];
-	return vm->vcpus[0];
+	if (target == NULL)
+		return passthrough_interrupt_aim(&message->interrupt, function->vm->vcpus[0], 0);
+	return passthrough_interrupt_aim(&message->interrupt, target, function->posts ? vector : 0);
 }
 
 /* A way for the message from the function to the guest; false: there is none. */
 static bool make_way(struct pci_passthrough *function, struct pci_passthrough_message *message)
 {
-	const struct vcpu *target = target_of(function->vm, message->address);
-	enum status status;
+	bool was_bound = message->interrupt.bound;
+	enum status status = STATUS_OK;
 
-	if (message->interrupt.bound) {
-		passthrough_interrupt_retarget(&message->interrupt, target);
-		return true;
+	if (!was_bound) {
+		message->interrupt = (struct passthrough_interrupt){.vm = function->vm, .deliver = deliver};
+		message->function = function;
+		status = passthrough_interrupt_bind(&message->interrupt, function->host);
 	}
-	message->interrupt = (struct passthrough_interrupt){.vm = function->vm, .deliver = deliver};
-	status = passthrough_interrupt_bind(&message->interrupt, function->host, target);
+	if (status == STATUS_OK)
+		status = aim(function, message);
 	if (status == STATUS_OK)
 		return true;
+	if (!was_bound)
+		passthrough_interrupt_unbind(&message->interrupt);
 	if (log_limit_pass(&function->log_limit))
 		log_warning("vm %s: pci " PCI_ADDRESS_FORMAT ": no interrupt for a message: %s", function->vm->config->name,
 			    PCI_ADDRESS_ARGUMENTS(function->host->address), status_name(status));
@@ -87,6 +89,27 @@ static void host_msi_enable(const struct pci_passthrough *function, bool on)
 {
 	pci_config_update(function->host->address, (uint16_t)(function->config.msi + MSI_CONTROL), 2, MSI_ENABLE | MSI_MULTIPLE,
 			  on ? MSI_ENABLE : 0);
+}
+
+/* 0: it cannot be masked. */
+static unsigned msi_mask_register(const struct pci_passthrough *function)
+{
+	uint16_t control = pci_passthrough_get16(function, function->config.msi + MSI_CONTROL);
+
+	if (!(control & MSI_FLAG_MASKS))
+		return 0;
+	return function->config.msi + (control & MSI_FLAG_64 ? 16u : 12u);
+}
+
+/* Silent while the guest wants it to be, or while it is held back: masked, so that the function keeps what it asks for, or off. */
+static void update_msi_mask(const struct pci_passthrough *function)
+{
+	unsigned mask = msi_mask_register(function);
+
+	if (mask != 0)
+		host_write(function, mask, 4, pci_passthrough_get32(function, mask) | ~(uint32_t)1 | function->held);
+	else
+		host_msi_enable(function, !function->held);
 }
 
 static void read_guest_msi(struct pci_passthrough *function, uint16_t control)
@@ -111,7 +134,7 @@ static void program_msi(const struct pci_passthrough *function, uint16_t control
 	if (wide)
 		host_write(function, base + 8, 4, (uint32_t)(remapped->address >> 32));
 	host_write(function, base + (wide ? 12 : 8), 2, remapped->data & 0xffff);
-	host_msi_enable(function, true);
+	host_msi_enable(function, msi_mask_register(function) != 0 || !function->held);
 }
 
 static void stop_msi(struct pci_passthrough *function)
@@ -127,7 +150,6 @@ void pci_passthrough_update_msi(struct pci_passthrough *function)
 	unsigned base = function->config.msi;
 	uint16_t control = pci_passthrough_get16(function, base + MSI_CONTROL);
 	bool was_bound = function->msi.interrupt.bound;
-	unsigned mask = base + (control & MSI_FLAG_64 ? 16 : 12);
 
 	if (!(control & MSI_ENABLE)) {
 		stop_msi(function);
@@ -137,7 +159,7 @@ void pci_passthrough_update_msi(struct pci_passthrough *function)
 	if (!make_way(function, &function->msi))
 		return;
 	if (control & MSI_FLAG_MASKS)
-		host_write(function, mask, 4, pci_passthrough_get32(function, mask) | ~(uint32_t)1);
+		update_msi_mask(function);
 	if (!was_bound)
 		program_msi(function, control);
 }
@@ -211,7 +233,7 @@ static void update_entry(struct pci_passthrough *function, uint32_t index)
 static void host_msix_enable(const struct pci_passthrough *function, bool on)
 {
 	pci_config_update(function->host->address, (uint16_t)(function->config.msix + MSIX_CONTROL), 2, MSIX_ENABLE | MSIX_MASK_ALL,
-			  on ? MSIX_ENABLE : 0);
+			  on ? MSIX_ENABLE | (function->held ? MSIX_MASK_ALL : 0) : 0);
 }
 
 static void start_msix(struct pci_passthrough *function)
@@ -258,6 +280,33 @@ void pci_passthrough_stop_messages(struct pci_passthrough *function)
 		message->address = message->data = 0;
 		message->control = (uint32_t)ENTRY_MASKED; /* as after a reset */
 	}
+}
+
+void pci_passthrough_hold_messages(struct pci_passthrough *function)
+{
+	if (function->msix_on)
+		host_msix_enable(function, true);
+	if (function->msi.interrupt.bound)
+		update_msi_mask(function);
+}
+
+void pci_passthrough_release_messages(struct pci_passthrough *function)
+{
+	const struct pci_passthrough_message *msi = &function->msi;
+
+	pci_passthrough_hold_messages(function);
+	/* What it asked for while it was off is lost. One too many does no harm. */
+	if (msi->interrupt.bound && msi_mask_register(function) == 0)
+		(void)irq_msi_send(function->vm, msi->address, msi->data);
+}
+
+void pci_passthrough_aim_messages(struct pci_passthrough *function)
+{
+	if (function->msi.interrupt.bound)
+		pci_passthrough_update_msi(function);
+	for (uint32_t i = 0; i < function->message_count; i++)
+		if (function->messages[i].interrupt.bound)
+			update_entry(function, i);
 }
 
 /* ---- the table as the guest sees it ---- */

@@ -7,6 +7,7 @@
  * who moves it sees the request. That holds for a thief too, which changes pcpu_index under both CPUs' locks.
  */
 #include "vmm/sched/scheduler_cpu.h"
+#include "vmm/vcpu_posting.h"
 
 static const uint32_t requests_of_interest[] = {
 	[VCPU_OFF] = VCPU_REQUEST_STOP,
@@ -14,13 +15,20 @@ static const uint32_t requests_of_interest[] = {
 	[VCPU_RUNNABLE] = VCPU_REQUEST_STOP | VCPU_REQUEST_PAUSE,
 	[VCPU_RUNNING] = 0, /* it looks itself, before every entry */
 	[VCPU_BLOCKED] = VCPU_REQUEST_STOP | VCPU_REQUEST_PAUSE | VCPU_REQUEST_EVENT | VCPU_REQUEST_TIMER | VCPU_REQUEST_NMI | VCPU_REQUEST_INIT |
-			 VCPU_REQUEST_SIPI,
+			 VCPU_REQUEST_SIPI | VCPU_REQUEST_POSTED,
 	[VCPU_PAUSED] = VCPU_REQUEST_STOP,
 };
 
 uint32_t scheduler_requests_of_interest(enum vcpu_state state)
 {
 	return requests_of_interest[state];
+}
+
+/* So that what devices post finds it where it is. */
+static inline void follow(const struct scheduler_cpu *cpu, struct vcpu *vcpu, enum vcpu_state state)
+{
+	if (unlikely(vcpu->virt.posted))
+		vcpu_posting_follow(vcpu, state, cpu->index);
 }
 
 static void find_requests(struct scheduler_cpu *cpu, struct vcpu *vcpu)
@@ -52,6 +60,7 @@ void scheduler_set_state(struct scheduler_cpu *cpu, struct vcpu *vcpu, enum vcpu
 	vcpu->sched.since = now;
 	vcpu->sched.wake_at = UINT64_MAX;
 	__atomic_store_n(&vcpu->state, state, __ATOMIC_RELEASE);
+	follow(cpu, vcpu, state);
 	find_requests(cpu, vcpu);
 }
 
@@ -60,6 +69,7 @@ void scheduler_enqueue(struct scheduler_cpu *cpu, struct vcpu *vcpu, enum sched_
 	vcpu->sched.since = now;
 	vcpu->sched.wake_at = UINT64_MAX;
 	__atomic_store_n(&vcpu->state, VCPU_RUNNABLE, __ATOMIC_RELEASE);
+	follow(cpu, vcpu, VCPU_RUNNABLE);
 	vcpu->sched.policy->enqueue(cpu, vcpu, reason, now);
 	cpu->queued++;
 	find_requests(cpu, vcpu);
@@ -72,6 +82,7 @@ void scheduler_set_running(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_
 	end_wait(vcpu, now);
 	vcpu->sched.since = now;
 	__atomic_store_n(&vcpu->state, VCPU_RUNNING, __ATOMIC_RELEASE);
+	follow(cpu, vcpu, VCPU_RUNNING);
 }
 
 void scheduler_attach(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_t now)
@@ -82,10 +93,12 @@ void scheduler_attach(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_t now
 	/* Its timers were another CPU's business until now. */
 	if (vcpu->state == VCPU_BLOCKED)
 		vcpu->sched.wake_at = 0;
-	if (vcpu->state == VCPU_RUNNABLE)
+	if (vcpu->state == VCPU_RUNNABLE) {
 		scheduler_enqueue(cpu, vcpu, SCHED_STARTED, now);
-	else
-		find_requests(cpu, vcpu);
+		return;
+	}
+	follow(cpu, vcpu, vcpu->state);
+	find_requests(cpu, vcpu);
 }
 
 void scheduler_detach(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_t now)

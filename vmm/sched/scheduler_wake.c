@@ -4,6 +4,7 @@
 #include "arch/x86/clock.h"
 #include "arch/x86/irq/ipi.h"
 #include "vmm/sched/scheduler_cpu.h"
+#include "vmm/vcpu_posting.h"
 #include "vmm/vcpu_timer.h"
 #include "vmm/vm.h"
 
@@ -11,7 +12,7 @@
  * asking for its sleepers cannot keep others from their CPU. */
 #define LOOKS_IN_VAIN_MAX 4u
 #define LOOKS_NANOSECONDS 1000000u
-#define OFTEN_IN_VAIN (VCPU_REQUEST_EVENT | VCPU_REQUEST_TIMER | VCPU_REQUEST_SIPI)
+#define OFTEN_IN_VAIN (VCPU_REQUEST_EVENT | VCPU_REQUEST_TIMER | VCPU_REQUEST_SIPI | VCPU_REQUEST_POSTED)
 
 void scheduler_wake_cpu(struct scheduler_cpu *cpu)
 {
@@ -77,6 +78,10 @@ static bool has_interrupt(struct vcpu *vcpu, uint64_t now, uint64_t *next_timer)
 
 	spinlock_lock(&vm->device_lock);
 	*next_timer = vcpu_timers_run(vcpu, now);
+	if (unlikely(__atomic_load_n(&vcpu->requests, __ATOMIC_RELAXED) & VCPU_REQUEST_POSTED)) {
+		__atomic_fetch_and(&vcpu->requests, ~VCPU_REQUEST_POSTED, __ATOMIC_SEQ_CST);
+		vcpu_posting_take(vcpu);
+	}
 	bool pending = take_requests(vcpu) & VCPU_REQUEST_EVENT && !vcpu->sched.deaf && irq_pending_vector(vcpu) >= 0;
 	spinlock_unlock(&vm->device_lock);
 	return pending;

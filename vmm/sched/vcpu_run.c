@@ -4,6 +4,7 @@
 #include "arch/x86/pcpu.h"
 #include "vmm/exit/exit_handlers.h"
 #include "vmm/sched/scheduler_cpu.h"
+#include "vmm/vcpu_posting.h"
 #include "vmm/vcpu_reset.h"
 #include "vmm/vcpu_timer.h"
 #include "vmm/vm.h"
@@ -63,12 +64,27 @@ static void run_timers_locked(struct vcpu *vcpu, uint64_t slice_end)
 	vcpu->virt.entry_deadline = min_u64(vcpu_timer_entrust(vcpu), slice_end);
 }
 
-#define CONTROL_REQUESTS (VCPU_REQUEST_STOP | VCPU_REQUEST_PAUSE | VCPU_REQUEST_INIT | VCPU_REQUEST_SIPI | VCPU_REQUEST_FLUSH)
+/* Those of every entry and exit are not among them. */
+#define CONTROL_REQUESTS \
+	(VCPU_REQUEST_STOP | VCPU_REQUEST_PAUSE | VCPU_REQUEST_INIT | VCPU_REQUEST_SIPI | VCPU_REQUEST_FLUSH | VCPU_REQUEST_POSTED)
 
 static bool leave(struct scheduler_cpu *cpu, enum vcpu_state state)
 {
 	cpu->next_state = state;
 	return false;
+}
+
+/* Into the local APIC. Returns what is to be done behind it, which is asked of the vCPU no more: a request that stood would keep
+ * others from asking again. */
+static uint32_t take_posted(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+
+	spinlock_lock(&vm->device_lock);
+	vcpu_posting_take(vcpu);
+	__atomic_fetch_and(&vcpu->requests, ~VCPU_REQUEST_EVENT, __ATOMIC_ACQUIRE);
+	spinlock_unlock(&vm->device_lock);
+	return VCPU_REQUEST_EVENT;
 }
 
 /* Requests that change what the vCPU is. Returns false if it must leave its CPU. */
@@ -102,8 +118,11 @@ static bool handle_requests_once(struct scheduler_cpu *cpu, struct vcpu *vcpu)
 	/* An INIT clears a pending NMI, and none is taken until the start-up IPI. */
 	if (unlikely(requests & VCPU_REQUEST_INIT || vcpu->sched.waits_for_sipi))
 		requests &= ~VCPU_REQUEST_NMI;
-	if (unlikely(requests & CONTROL_REQUESTS) && !handle_control(cpu, vcpu, requests))
-		return false;
+	if (unlikely(requests & CONTROL_REQUESTS)) {
+		requests |= requests & VCPU_REQUEST_POSTED ? take_posted(vcpu) : 0;
+		if (!handle_control(cpu, vcpu, requests))
+			return false;
+	}
 	spinlock_lock(&vm->device_lock);
 	if (requests & VCPU_REQUEST_TIMER) {
 		run_timers_locked(vcpu, cpu->run_end);

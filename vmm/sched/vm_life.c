@@ -35,10 +35,9 @@ static bool is_due(uint64_t time)
 
 /* ---- the end ---- */
 
-static void announce(struct vm *vm, const char *why)
+static void announce(const char *name, const char *why)
 {
-	vm->stop_announced = true;
-	log_info("vm %s: stopped (%s)", vm->config->name, why);
+	log_info("vm %s: stopped (%s)", name, why);
 }
 
 static void remember_end(const struct vm *vm)
@@ -64,15 +63,24 @@ static bool leave_scheduler(struct vm *vm)
 	return false;
 }
 
+/* Announced last: by then its memory and its devices are there for others. */
 static bool tear_down(struct vm *vm)
 {
+	char name[CONFIG_NAME_SIZE], why[END_SIZE];
+	bool unsaid = vm->life.destroy || !vm->stop_announced;
+
 	if (!leave_scheduler(vm))
 		return false;
 	remember_end(vm);
+	(void)string_copy(name, sizeof(name), vm->config->name);
 	if (vm->life.destroy)
-		announce(vm, "destroyed");
+		(void)string_copy(why, sizeof(why), "destroyed");
+	else
+		vm_stop_describe(vm, why, sizeof(why));
 	console_mux_forget(vm);
 	vm_destroy(vm);
+	if (unsaid)
+		announce(name, why);
 	return true;
 }
 
@@ -141,11 +149,15 @@ static void finish_stop(struct vm *vm)
 	console_mux_flush(vm);
 	if (vm->crashed_vcpu && scheduler_borrow(vm->crashed_vcpu, exit_crash_dump, NULL) != STATUS_OK)
 		log_error("vm %s: no dump: CPU %u does not answer", vm->config->name, vm->crashed_vcpu->pcpu_index);
-	/* The user's wish is announced when it is fulfilled. */
-	if (vm->stop_kind != VM_STOP_DESTROYED)
-		announce(vm, why);
 	enum config_on_stop action = configured_action(vm);
-	if (vm->life.destroy || (action == CONFIG_ON_STOP_DESTROY && !vm->life.restart))
+	bool goes = vm->life.destroy || (action == CONFIG_ON_STOP_DESTROY && !vm->life.restart);
+
+	/* The user's wish is announced when it is fulfilled, and the end of who had devices when others may have them. */
+	if (vm->stop_kind != VM_STOP_DESTROYED && !(goes && vm->passthrough.count != 0)) {
+		vm->stop_announced = true;
+		announce(vm->config->name, why);
+	}
+	if (goes)
 		begin(vm, VM_DESTROYING, 0);
 	else if (vm->life.restart)
 		begin(vm, VM_RESTARTING, 0);

@@ -125,7 +125,9 @@ static void irq_of(struct vm *vm)
 	list_for_each(link, &vm->devices) {
 		struct io_device *device = list_entry(link, struct io_device, link);
 
-		if (device->class->order < CONTROLLER_ORDER_END && device->class->describe != NULL)
+		bool shown = device->class->order < CONTROLLER_ORDER_END || device->class->has_interrupts;
+
+		if (shown && device->class->describe != NULL)
 			device->class->describe(device, capture_print);
 	}
 	spinlock_unlock(&vm->device_lock);

@@ -13,6 +13,8 @@ static const struct { uint8_t vector; const char *name; } names[] = {
 	{INTERRUPT_VECTOR_TIMER, "timer"},
 	{INTERRUPT_VECTOR_KICK, "kick"},
 	{INTERRUPT_VECTOR_CALL, "call"},
+	{INTERRUPT_VECTOR_POSTED, "posted"},
+	{INTERRUPT_VECTOR_POSTED_WAKE, "posted, wakes"},
 	{INTERRUPT_VECTOR_ERROR, "local APIC error"},
 	{INTERRUPT_VECTOR_SPURIOUS, "spurious"},
 };

@@ -19,6 +19,8 @@ enum interrupt_vector {
 	INTERRUPT_VECTOR_TIMER = 0xe0,    /* the local APIC's timer */
 	INTERRUPT_VECTOR_KICK = 0xf0,     /* another CPU wants this one to leave the guest or HLT; no handler needed */
 	INTERRUPT_VECTOR_CALL = 0xf1,     /* another CPU wants a function called (ipi.h) */
+	INTERRUPT_VECTOR_POSTED = 0xf2,   /* a device left an interrupt for the vCPU that runs here, which takes it without an exit */
+	INTERRUPT_VECTOR_POSTED_WAKE = 0xf3, /* the same for a vCPU that sleeps here */
 	INTERRUPT_VECTOR_ERROR = 0xfe,    /* the local APIC found an error */
 	INTERRUPT_VECTOR_SPURIOUS = 0xff, /* no end of interrupt */
 };

@@ -90,6 +90,11 @@ static bool apic_mode_supported(enum virt_apic_mode mode)
 	return mode == VIRT_APIC_SOFTWARE;
 }
 
+static bool apic_can_post(void)
+{
+	return false;
+}
+
 static void apic_set_mode(struct virt_vcpu *vcpu, enum virt_apic_mode mode)
 {
 	(void)vcpu;
@@ -155,6 +160,7 @@ const struct virt_ops svm_ops = {
 	.interrupt_window = svm_interrupt_window,
 	.apic_mode_supported = apic_mode_supported,
 	.apic_set_mode = apic_set_mode,
+	.apic_can_post = apic_can_post,
 	.apic_set_status = apic_set_status,
 	.apic_set_eoi_exits = apic_set_eoi_exits,
 	.apic_arm_timer = apic_arm_timer,

@@ -36,6 +36,22 @@ void vmx_apic_destroy(struct virt_vcpu *vcpu)
 	vcpu->apic_page = NULL;
 }
 
+/*
+ * A VMCS knows one notification vector and one descriptor: they serve the devices of the machine that the vCPU gets interrupts
+ * from, or else its timer, see vmx_apic_arm_timer(). The timer requests its vector ahead of time, which any device's notification
+ * would deliver at once.
+ */
+static void setup_posting(struct virt_vcpu *vcpu)
+{
+	struct virt_vcpu_backend *backend = vcpu->backend;
+	const struct posted_interrupts *posted = vcpu->posted ? vcpu->posted : &backend->own_posted;
+
+	/* Without a preemption timer the CPU's local APIC timer ends guests' runs, so it cannot serve them too. */
+	backend->has_timer_delivery = !vcpu->posted && vmx_settings.has_preemption_timer && lapic_timer_has_deadline_mode();
+	vmcs_write_16(VMCS_CONTROL_POSTED_INTERRUPT_VECTOR, vcpu->posted ? INTERRUPT_VECTOR_POSTED : INTERRUPT_VECTOR_TIMER);
+	vmcs_write_64(VMCS_CONTROL_POSTED_INTERRUPT_DESCRIPTOR, physmap_address(posted).value);
+}
+
 void vmx_apic_setup(struct virt_vcpu *vcpu)
 {
 	vcpu->backend->apic_mode = VIRT_APIC_SOFTWARE;
@@ -49,13 +65,13 @@ void vmx_apic_setup(struct virt_vcpu *vcpu)
 	vmx_apic_set_status(vcpu, 0, 0);
 	for (unsigned word = 0; word < 4; word++)
 		vmx_apic_set_eoi_exits(vcpu, word, 0);
-	if (!vmx_settings.has_posted_interrupts)
-		return;
-	/* Without a preemption timer the CPU's local APIC timer ends guests' runs, so it cannot serve them too. */
-	vcpu->backend->has_timer_delivery = vmx_settings.has_preemption_timer && lapic_timer_has_deadline_mode();
-	/* That timer is what notifies: see vmx_apic_arm_timer(). */
-	vmcs_write_16(VMCS_CONTROL_POSTED_INTERRUPT_VECTOR, INTERRUPT_VECTOR_TIMER);
-	vmcs_write_64(VMCS_CONTROL_POSTED_INTERRUPT_DESCRIPTOR, physmap_address(&vcpu->backend->posted).value);
+	if (vmx_settings.has_posted_interrupts)
+		setup_posting(vcpu);
+}
+
+bool vmx_apic_can_post(void)
+{
+	return vmx_settings.has_posted_interrupts;
 }
 
 bool vmx_apic_mode_supported(enum virt_apic_mode mode)
@@ -65,6 +81,13 @@ bool vmx_apic_mode_supported(enum virt_apic_mode mode)
 	case VIRT_APIC_X2APIC: return vmx_settings.has_x2apic;
 	default: return true;
 	}
+}
+
+/* In the other mode a notification ends the guest's run, and software takes the requests. */
+static void switch_devices_posting(const struct virt_vcpu *vcpu, bool on)
+{
+	if (vcpu->posted && vmx_settings.has_posted_interrupts)
+		vmcs_write_32(VMCS_CONTROL_PIN_BASED, vmx_settings.controls[VMX_PIN] | (on ? PIN_POSTED_INTERRUPTS : 0));
 }
 
 void vmx_apic_set_mode(struct virt_vcpu *vcpu, enum virt_apic_mode mode)
@@ -78,6 +101,7 @@ void vmx_apic_set_mode(struct virt_vcpu *vcpu, enum virt_apic_mode mode)
 	backend->primary_controls = (backend->primary_controls & ~(uint32_t)(PRIMARY_SOFTWARE | PRIMARY_HARDWARE)) | mode_controls[mode].primary;
 	vmcs_write_32(VMCS_CONTROL_PRIMARY, backend->primary_controls);
 	vmcs_write_32(VMCS_CONTROL_SECONDARY, backend->secondary_controls | mode_controls[mode].secondary);
+	switch_devices_posting(vcpu, mode != VIRT_APIC_SOFTWARE);
 	vmcs_write_64(VMCS_CONTROL_MSR_BITMAPS, mode == VIRT_APIC_X2APIC ? msr_bitmap + PAGE_SIZE : msr_bitmap);
 	/* "Virtualizing Memory-Mapped APIC Accesses": translations that were cached before may pass by the access page. */
 	vmx_vcpu_flush(vcpu);
@@ -130,7 +154,7 @@ bool vmx_apic_arm_timer(struct virt_vcpu *vcpu, uint8_t vector, uint64_t deadlin
 	if (unlikely(!possible))
 		return false;
 	backend->timer_vector = vector;
-	backend->posted.requests[vector / 64] = BIT(vector % 64);
+	backend->own_posted.requests[vector / 64] = BIT(vector % 64);
 	return true;
 }
 
@@ -138,7 +162,7 @@ bool vmx_apic_arm_timer(struct virt_vcpu *vcpu, uint8_t vector, uint64_t deadlin
 bool vmx_apic_disarm_timer(struct virt_vcpu *vcpu)
 {
 	struct virt_vcpu_backend *backend = vcpu->backend;
-	uint64_t *requests = &backend->posted.requests[backend->timer_vector / 64];
+	uint64_t *requests = &backend->own_posted.requests[backend->timer_vector / 64];
 
 	if (likely(__atomic_load_n(requests, __ATOMIC_RELAXED) == 0))
 		return false;

@@ -133,6 +133,7 @@ const struct virt_ops vmx_ops = {
 	.nmi_allowed = vmx_nmi_allowed,
 	.interrupt_window = vmx_interrupt_window,
 	.apic_mode_supported = vmx_apic_mode_supported,
+	.apic_can_post = vmx_apic_can_post,
 	.apic_set_mode = vmx_apic_set_mode,
 	.apic_set_status = vmx_apic_set_status,
 	.apic_set_eoi_exits = vmx_apic_set_eoi_exits,

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "arch/x86/pcpu.h"
+#include "arch/x86/posted_interrupts.h"
 #include "arch/x86/virt.h"
 #include "arch/x86/vmx/capabilities.h"
 #include "lib/status.h"
@@ -34,12 +35,6 @@ struct virt_vm_backend {
 	uint32_t vcpu_count;
 };
 
-/* "Format of Posted-Interrupt Descriptor" */
-struct vmx_posted_interrupts {
-	uint64_t requests[4]; /* a bit for each vector */
-	uint64_t control[4];  /* outstanding notification: bit 0 */
-} aligned_to(64);
-
 /* What the CPU can tell of an event that an exit interrupted: injected again at the next entry. */
 struct virt_vcpu_backend {
 	hpa_t vmcs;
@@ -49,8 +44,8 @@ struct virt_vcpu_backend {
 	uint32_t secondary_controls; /* the same, without those of the local APIC's mode */
 	enum virt_apic_mode apic_mode;
 	bool has_timer_delivery;   /* vmx_apic_arm_timer() can work */
-	bool is_posting;           /* the VMCS has posted interrupts switched on */
-	uint8_t timer_vector;      /* requested in @posted, by vmx_apic_arm_timer(); 0: none */
+	bool is_posting;           /* the VMCS has posted interrupts switched on, by vmx_apic_arm_timer() */
+	uint8_t timer_vector;      /* requested in @own_posted, by vmx_apic_arm_timer(); 0: none */
 	bool event_queued;   /* VMCS_CONTROL_ENTRY_INTERRUPTION_INFO is valid */
 	uint32_t queued_info;
 	uint16_t vpid;
@@ -59,7 +54,7 @@ struct virt_vcpu_backend {
 	uint64_t timer_deadline;  /* UINT64_MAX: the VMCS holds VMX_TIMER_MAX_TICKS, so that no deadline needs no write; else no deadline */
 	virt_exit_handler handle; /* the caller's, while the vCPU runs */
 	struct vm_exit exit;      /* the vCPU's ring of exits until it gets a larger one */
-	struct vmx_posted_interrupts posted;
+	struct posted_interrupts own_posted; /* of vmx_apic_arm_timer() */
 };
 
 extern struct vmx_capabilities vmx_capabilities;
@@ -104,6 +99,7 @@ void vmx_apic_destroy(struct virt_vcpu *vcpu);
 /* Fills its part of the current VMCS: VIRT_APIC_SOFTWARE. */
 void vmx_apic_setup(struct virt_vcpu *vcpu);
 bool vmx_apic_mode_supported(enum virt_apic_mode mode);
+bool vmx_apic_can_post(void);
 void vmx_apic_set_mode(struct virt_vcpu *vcpu, enum virt_apic_mode mode);
 void vmx_apic_set_status(struct virt_vcpu *vcpu, uint8_t requested, uint8_t in_service);
 void vmx_apic_set_eoi_exits(struct virt_vcpu *vcpu, unsigned word, uint64_t vectors);

@@ -60,10 +60,18 @@ def guest_files(*guests):
     return {f"guests/{guest}.elf": TEST_GUESTS / f"{guest}.elf" for guest in guests}
 
 
+def driver_files():
+    """What make_medium() needs of Debian's full kernel with drivers, in the places of the small one."""
+    subprocess.run([SCRIPTS / "guest_files", "--drivers"], check=True)
+    return {f"guests/{name}": GUESTS / "drivers" / name for name in ("vmlinuz", "initrd.img")}
+
+
 class Machine:
     """scripts/emu with an image; every wait has a limit, and a failed one shows the console's last lines."""
 
     def __init__(self, image, *options, rig="bochs", limit=400):
+        if rig == "qemu-next":
+            subprocess.run([SCRIPTS / "fetch_rig", "qemu"], check=True)
         words = ["--rig", rig, "--timeout", str(limit), "--no-escape", *[str(option) for option in options], str(image)]
         self.text = ""
         self.limit = limit

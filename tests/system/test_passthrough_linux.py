@@ -1,4 +1,4 @@
-"""Disks, network cards, USB and virtual functions of the machine in VMs with Debian's kernels, on QEMU with VT-d."""
+"""Disks, network cards and USB of the machine in VMs with Debian's kernels, on QEMU with VT-d."""
 
 import hashlib
 import re
@@ -8,7 +8,7 @@ import time
 
 import pytest
 from linux_guest import CMDLINE, enter, guest, leave
-from machine import GUESTS, HOST_SECTION, SCRIPTS, Machine, make_medium
+from machine import HOST_SECTION, Machine, driver_files, make_medium
 
 DATA_MIB = 32
 PINGS = 10000
@@ -42,13 +42,12 @@ def wait_for(machine, path):
 
 @pytest.fixture(scope="module", name="host")
 def fixture_host(tmp_path_factory):
-    subprocess.run([SCRIPTS / "guest_files", "--drivers"], check=True)
     folder = tmp_path_factory.mktemp("passthrough")
     for name in "sata", "usb":
         with open(folder / name, "wb") as file:
             file.truncate(96 << 20)
     image = make_medium(folder, HOST_SECTION + section("left", AHCI, XHCI, CARDS[0]) + section("right", CARDS[1]),
-                        {f"guests/{name}": GUESTS / "drivers" / name for name in ("vmlinuz", "initrd.img")})
+                        driver_files())
     with Machine(image, "--cpus", 2, "--memory", "2G", "--extra", devices(folder), rig="qemu") as machine:
         machine.wait_up()
         machine.expect(r"\(right\) trivet-guest: date", 200)
@@ -129,31 +128,3 @@ def test_destroyed_while_it_writes_a_disk_can_be_given_again(host):
     assert "20 packets received" in guest(machine, "ping -q -c 20 -A 10.0.0.2")
     leave(machine)
     machine.power_off()
-
-
-def test_virtual_functions_go_to_two_vms(tmp_path):
-    """QEMU's virtual NVMe controllers stay off line until their physical one's driver says otherwise: seen, but no disk."""
-    text = (HOST_SECTION + "autoexec = pci 0000:01:00.0 vfs 2; create left; create right\n" +
-            section("left", "0000:01:00.1", autostart="no") + section("right", "0000:01:00.2", autostart="no"))
-    image = make_medium(tmp_path, text, {f"guests/{name}": GUESTS / name for name in ("vmlinuz", "initrd.img")})
-    extra = port(1) + ("-device nvme-subsys,id=sub0 -device nvme,serial=1,bus=rp1,subsys=sub0,sriov_max_vfs=4,"
-                       "sriov_vq_flexible=8,sriov_vi_flexible=4")
-    with Machine(image, "--cpus", 2, "--extra", extra, rig="qemu") as machine:
-        machine.wait_up()
-        for name, function in ("left", "0000:01:00.1"), ("right", "0000:01:00.2"):
-            machine.expect(rf"vm {name}: pci {re.escape(function)}[^\n]*given to it: reset by FLR", 60)
-        machine.expect(r"\(right\) trivet-guest: date", 120)
-        for name in "left", "right":
-            enter(machine, name)
-            assert "nvme nvme0: pci function" in guest(machine, "dmesg | grep nvme")
-            leave(machine)
-        domains = machine.command("iommu")
-        assert re.search(r"left .*\n +0000:01:00.1\n", domains) and re.search(r"right .*\n +0000:01:00.2\n", domains)
-        assert "audit: clean" in machine.command("audit")
-        assert "busy" in machine.command("pci 0000:01:00.0 reset")
-        machine.send("destroy left\r")
-        machine.expect(r"pci 0000:01:00.1[^\n]*taken back: reset by FLR", 60)
-        machine.wait_off("left")
-        assert re.search(r"0000:01:00.1 .* quarantine ", machine.command("pci"))
-        assert re.search(r"0000:01:00.2 .* right ", machine.command("pci"))
-        machine.power_off()

@@ -71,7 +71,9 @@ enum {
 #define PCI_EXPRESS_DEVICE_CAPABILITIES 4u
 #define PCI_EXPRESS_DEVICE_CONTROL 8u
 #define PCI_EXPRESS_DEVICE_STATUS 10u
+#define PCI_EXPRESS_LINK_CAPABILITIES 12u
 #define PCI_EXPRESS_LINK_CONTROL 16u
+#define PCI_EXPRESS_LINK_STATUS 18u
 #define PCI_EXPRESS_ROOT_CONTROL 28u
 #define PCI_EXPRESS_ROOT_CAPABILITIES 30u
 #define PCI_EXPRESS_DEVICE_CAPABILITIES_2 36u
@@ -80,6 +82,8 @@ enum {
 #define PCI_EXPRESS_PHANTOM_FUNCTIONS BIT(9) /* device control: requests show unused function numbers as well */
 #define PCI_EXPRESS_START_FLR BIT(15)    /* device control */
 #define PCI_EXPRESS_PENDING BIT(5)       /* device status: requests that are not answered yet */
+#define PCI_EXPRESS_TELLS_LINK BIT(20)    /* link capabilities: PCI_EXPRESS_LINK_IS_UP is valid */
+#define PCI_EXPRESS_LINK_IS_UP BIT(13)    /* link status */
 #define PCI_EXPRESS_CAN_SHOW_RETRY BIT(0) /* root capabilities: PCI_VENDOR_NOT_READY */
 #define PCI_EXPRESS_SHOW_RETRY BIT(4)     /* root control */
 #define PCI_EXPRESS_ARI_FORWARDING BIT(5) /* device capabilities 2 and control 2 */
@@ -101,6 +105,7 @@ enum {
 #define PCI_EXTENDED_RESIZABLE_BAR 0x0015u
 #define PCI_EXTENDED_LATENCY 0x0018u
 #define PCI_EXTENDED_PASID 0x001bu
+#define PCI_EXTENDED_LINK_SUBSTATES 0x001eu
 
 #define PCI_ACS_CAPABILITIES 4u
 #define PCI_ACS_CONTROL 6u

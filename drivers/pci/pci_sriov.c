@@ -44,9 +44,11 @@ static bool use_ari(const struct plan *plan)
 {
 	const struct pci_function *physical = plan->physical, *port = physical->parent;
 
-	if (port == NULL || port->express_type == PCI_EXPRESS_NONE || pci_find_extended_capability(physical, PCI_EXTENDED_ARI) == 0)
+	if (port == NULL || port->express_type == PCI_EXPRESS_NONE ||
+	    pci_find_extended_capability(physical, PCI_EXTENDED_ARI) == 0)
 		return false;
-	if ((pci_read(port, pci_express_register(port, PCI_EXPRESS_DEVICE_CAPABILITIES_2), 4) & PCI_EXPRESS_ARI_FORWARDING) == 0)
+	if ((pci_read(port, pci_express_register(port, PCI_EXPRESS_DEVICE_CAPABILITIES_2), 4) &
+	     PCI_EXPRESS_ARI_FORWARDING) == 0)
 		return false;
 	pci_update(port, pci_express_register(port, PCI_EXPRESS_DEVICE_CONTROL_2), 2, 0, PCI_EXPRESS_ARI_FORWARDING);
 	pci_update(physical, plan->sriov + PCI_SRIOV_CONTROL, 2, 0, PCI_SRIOV_ARI);
@@ -63,7 +65,8 @@ static bool can_be_reached(const struct plan *plan, struct pci_address address, 
 		return address.bus == plan->physical->address.bus;
 	if (address.bus < port->secondary_bus || address.bus > port->subordinate_bus)
 		return false;
-	return ari || port->express_type == PCI_EXPRESS_NONE || address.bus != port->secondary_bus || address.device == 0;
+	return ari || port->express_type == PCI_EXPRESS_NONE || address.bus != port->secondary_bus ||
+	       address.device == 0;
 }
 
 static enum status plan_addresses(struct plan *plan, const char **why)
@@ -206,7 +209,8 @@ enum status pci_enable_vfs(const struct pci_function *function, uint16_t count, 
 		add_function(&plan, i);
 	pci_writable(function)->vf_count = count;
 	pci_groups_init();
-	log_info("PCI: " PCI_ADDRESS_FORMAT ": %u virtual functions enabled", PCI_ADDRESS_ARGUMENTS(function->address), count);
+	log_info("PCI: " PCI_ADDRESS_FORMAT ": %u virtual functions enabled", PCI_ADDRESS_ARGUMENTS(function->address),
+		 count);
 	return STATUS_OK;
 }
 

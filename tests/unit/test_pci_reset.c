@@ -28,6 +28,10 @@ static void forget(struct fake_pci *function)
 	fake_pci_set(function, PCI_CACHE_LINE_SIZE, 1, 0);
 	fake_pci_set(function, PCI_INTERRUPT_LINE, 1, 0);
 	fake_pci_set(function, 0x48, 2, 0x2010);
+	if (fake_pci_get(function, 0x100, 2) == PCI_EXTENDED_LINK_SUBSTATES) {
+		fake_pci_set(function, 0x108, 4, 0);
+		fake_pci_set(function, 0x10c, 4, 0);
+	}
 	if (moved)
 		fake_pci_allow(function, PCI_BARS, 4, 0);
 }
@@ -117,7 +121,7 @@ static const struct pci_function *scan(void)
 }
 
 /* Resets it and sees that all is as it was, without bus mastering. */
-static void reset_well(const char *way)
+static void reset_well_in(const char *way, uint64_t least, uint64_t most)
 {
 	const struct pci_function *function = scan();
 	const char *how;
@@ -128,8 +132,8 @@ static void reset_well(const char *way)
 	assert_int_equal(pci_reset_function(function, &how), STATUS_OK);
 	assert_string_equal(how, way);
 	assert_int_equal(resets, 1);
-	assert_true(fake_tsc - start >= 150 * MILLISECOND);
-	assert_true(fake_tsc - start < 500 * MILLISECOND);
+	assert_true(fake_tsc - start >= least);
+	assert_true(fake_tsc - start < most);
 	assert_true(fixture_long_work_steps > 100);
 	assert_int_equal(fake_pci_get(model, PCI_BARS, 4), BAR);
 	assert_int_equal(fake_pci_get(model, PCI_BARS + 4, 4), 4);
@@ -139,6 +143,11 @@ static void reset_well(const char *way)
 	assert_int_equal(fake_pci_get(model, PCI_INTERRUPT_LINE, 1), 11);
 	assert_false(function->dead);
 	assert_int_equal(fixture_log_lines, 0);
+}
+
+static void reset_well(const char *way)
+{
+	reset_well_in(way, 150 * MILLISECOND, 500 * MILLISECOND);
 }
 
 static void by_flr(void **state)
@@ -179,8 +188,63 @@ static void by_secondary_bus(void **state)
 {
 	(void)state;
 	make_power(PCI_POWER_NO_SOFT_RESET);
-	reset_well("secondary bus reset");
+	/* Conventional functions may initialize themselves for 2^25 clocks. */
+	reset_well_in("secondary bus reset", 1000 * MILLISECOND, 1500 * MILLISECOND);
 	assert_int_equal(fake_pci_get(bridge, PCI_BRIDGE_CONTROL, 2), 0);
+}
+
+static void link_comes_up(struct fake_pci *function, unsigned offset, unsigned size)
+{
+	(void)size;
+	if (offset == 0x40 + PCI_EXPRESS_LINK_STATUS)
+		fake_pci_set(function, offset, 2, fake_tsc < away_until ? 0 : (uint32_t)PCI_EXPRESS_LINK_IS_UP);
+}
+
+/* 100 ms after the link is up, not after the reset. */
+static void by_secondary_bus_of_a_link(void **state)
+{
+	(void)state;
+	fake_pci_make_express(bridge, PCI_EXPRESS_ROOT_PORT);
+	fake_pci_set(bridge, 0x40 + PCI_EXPRESS_LINK_CAPABILITIES, 4, (uint32_t)PCI_EXPRESS_TELLS_LINK);
+	bridge->reading = link_comes_up;
+	fake_pci_make_express(model, PCI_EXPRESS_ENDPOINT);
+	away_for = 300 * MILLISECOND;
+	reset_well_in("secondary bus reset", 400 * MILLISECOND, 700 * MILLISECOND);
+}
+
+static void one_that_is_gone(void **state)
+{
+	const struct pci_function *function;
+	const char *how;
+	uint64_t start;
+
+	(void)state;
+	make_flr();
+	function = scan();
+	model->absent = true;
+	away_until = NEVER;
+	start = fake_tsc;
+	assert_int_equal(pci_reset_function(function, &how), STATUS_TIMEOUT);
+	assert_true(fake_tsc - start < 50 * MILLISECOND);
+	assert_true(function->dead);
+	assert_int_equal(resets, 0);
+}
+
+/* The link's deep states before its shallow ones; no phantom functions, whatever was on. */
+static void what_is_written_back(void **state)
+{
+	(void)state;
+	make_flr();
+	fake_pci_set(model, 0x48, 2, 0x5b30);
+	fake_pci_add_extended(model, 0x100, PCI_EXTENDED_LINK_SUBSTATES);
+	fake_pci_set(model, 0x108, 4, 0x0f);
+	fake_pci_set(model, 0x10c, 4, 0x28);
+	fake_pci_allow(model, 0x108, 4, 0x0f);
+	fake_pci_allow(model, 0x10c, 4, 0xff);
+	reset_well("FLR");
+	assert_int_equal(fake_pci_get(model, 0x48, 2), 0x5930);
+	assert_int_equal(fake_pci_get(model, 0x108, 4), 0x0f);
+	assert_int_equal(fake_pci_get(model, 0x10c, 4), 0x28);
 }
 
 static void no_way(void **state)
@@ -291,6 +355,9 @@ int main(void)
 		cmocka_unit_test_setup(by_advanced_flr, set_up),
 		cmocka_unit_test_setup(by_power_state, set_up),
 		cmocka_unit_test_setup(by_secondary_bus, set_up),
+		cmocka_unit_test_setup(by_secondary_bus_of_a_link, set_up),
+		cmocka_unit_test_setup(one_that_is_gone, set_up),
+		cmocka_unit_test_setup(what_is_written_back, set_up),
 		cmocka_unit_test_setup(no_way, set_up),
 		cmocka_unit_test_setup(one_that_never_ends, set_up),
 		cmocka_unit_test_setup(one_that_comes_back_elsewhere, set_up),

@@ -4,7 +4,7 @@ import re
 import subprocess
 
 import pytest
-from machine import SCRIPTS, TEST_GUESTS, Machine, make_medium
+from machine import HOST_SECTION, SCRIPTS, TEST_GUESTS, Machine, guest_files, make_medium, vm_section
 
 CONFIGURATION = """\
 [host]
@@ -167,3 +167,18 @@ def test_a_guest_has_memory_above_4_gib(tmp_path):
         machine.wait_up()
         assert machine.wait_stopped("memory_pattern", 200) == "exit 1", machine.tail()
         assert "memory_pattern: 100000000 to 108000000 checked" in machine.text
+
+
+def test_a_processor_with_a_wide_apic_id_gets_a_devices_interrupts(tmp_path):
+    """On QEMU 11: x2APIC mode, and remapping with destinations of 32 bits."""
+    conf = HOST_SECTION + vm_section("dma", "edu_dma", memory="16M", pci="0000:00:02.0,permissive", cpus="1")
+    cpus = "-smp cpus=1,sockets=300,cores=1,threads=1,maxcpus=300 -device max-x86_64-cpu,socket-id=299,core-id=0,thread-id=0"
+    with Machine(make_medium(tmp_path, conf, guest_files("edu_dma")), "--extra", cpus, rig="qemu-next") as machine:
+        assert machine.wait_up()[0] == 2
+        assert machine.wait_stopped("dma") == "exit 1"
+        assert "(dma) PASS edu_dma" in machine.lines()
+        assert any(line.endswith("local APIC: id 0, x2APIC mode") for line in machine.lines())
+        assert re.search(r"^ *1 +299 +online", machine.command("cpu"), re.M)
+        assert "remapping on (extended)" in machine.command("iommu")
+        assert "audit: clean" in machine.command("audit")
+        machine.power_off()

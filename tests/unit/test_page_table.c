@@ -380,6 +380,13 @@ static void test_vtd_flushes(void **state)
 	flushed_lines = 0;
 	assert_int_equal(page_table_unmap_leaves(&table, 0, PAGE_SIZE), STATUS_OK);
 	assert_int_equal(flushed_lines, 64 + 1 + 1);
+	/* Pages side by side in one table: as many lines as their entries take. */
+	flushed_lines = 0;
+	assert_int_equal(page_table_map(&table, PAGE_SIZE_2M, hpa(GIB), 17 * PAGE_SIZE, PAGE_READ), STATUS_OK);
+	assert_int_equal(flushed_lines, 64 + 1 + 3);
+	flushed_lines = 0;
+	assert_int_equal(page_table_unmap_leaves(&table, PAGE_SIZE_2M, 17 * PAGE_SIZE), STATUS_OK);
+	assert_int_equal(flushed_lines, 3);
 	fake_clflush_hook = NULL;
 }
 

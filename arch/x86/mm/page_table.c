@@ -23,6 +23,22 @@ static void entry_write(const struct page_table_format *format, uint64_t *entry,
 		format->flush(entry, sizeof(*entry));
 }
 
+/* Entries of one table of which the hardware takes each as it finds it: one flush for all of them. */
+struct entry_run { uint64_t *first, *last; };
+
+static void run_write(struct entry_run *run, uint64_t *entry, uint64_t value)
+{
+	__atomic_store_n(entry, value, __ATOMIC_RELEASE);
+	run->first = run->first != NULL ? run->first : entry;
+	run->last = entry;
+}
+
+static void run_flush(const struct page_table_format *format, const struct entry_run *run)
+{
+	if (format->flush != NULL)
+		format->flush(run->first, (uint64_t)(run->last - run->first + 1) * sizeof(*run->first));
+}
+
 static void table_flush(const struct page_table_format *format, hpa_t table)
 {
 	if (format->flush != NULL)
@@ -150,6 +166,7 @@ static enum status map_level(struct mapping *mapping, hpa_t table, unsigned leve
 {
 	const struct page_table_format *format = mapping->table->format;
 	uint64_t *entries = table.value != 0 ? table_pointer(table) : NULL;
+	struct entry_run leaves = {0};
 
 	while (start < end) {
 		uint64_t *entry = entries != NULL ? &entries[entry_index(start, level)] : NULL;
@@ -164,12 +181,14 @@ static enum status map_level(struct mapping *mapping, hpa_t table, unsigned leve
 		else if (!leaf_fits(mapping, level, start, entry_end))
 			status = map_level(mapping, provide_table(mapping, entry), level - 1, start, entry_end);
 		else if (mapping->commit)
-			entry_write(format, entry,
-				    format->make_leaf(hpa(mapping->output + (start - mapping->input)), level, mapping->attributes));
+			run_write(&leaves, entry,
+				  format->make_leaf(hpa(mapping->output + (start - mapping->input)), level, mapping->attributes));
 		if (status != STATUS_OK)
 			return status;
 		start = entry_end;
 	}
+	if (leaves.first != NULL)
+		run_flush(format, &leaves);
 	return STATUS_OK;
 }
 
@@ -275,6 +294,7 @@ static void unmap_level(struct unmapping *unmapping, hpa_t page, unsigned level,
 	struct page_table *table = unmapping->table;
 	const struct page_table_format *format = table->format;
 	uint64_t *entries = table_pointer(page), entry_end;
+	struct entry_run leaves = {0};
 
 	for (; start < end; start = entry_end) {
 		uint64_t *entry = &entries[entry_index(start, level)];
@@ -285,7 +305,7 @@ static void unmap_level(struct unmapping *unmapping, hpa_t page, unsigned level,
 		if (!format->is_present(*entry))
 			continue;
 		if (leaf && entry_end - start == level_size(level)) {
-			entry_write(format, entry, 0);
+			run_write(&leaves, entry, 0);
 			continue;
 		}
 		child = leaf ? split_leaf(table, &unmapping->reserve, entry, level) : format->entry_address(*entry, level);
@@ -296,6 +316,8 @@ static void unmap_level(struct unmapping *unmapping, hpa_t page, unsigned level,
 			table->table_pages--;
 		}
 	}
+	if (leaves.first != NULL)
+		run_flush(format, &leaves);
 }
 
 static enum status unmap(struct unmapping *unmapping, uint64_t input, uint64_t length)

@@ -79,15 +79,16 @@ static void show_retries(const struct pci_function *port)
 	pci_update(port, pci_express_register(port, PCI_EXPRESS_ROOT_CONTROL), 2, 0, PCI_EXPRESS_SHOW_RETRY);
 }
 
-static bool is_ready(struct pci_address address)
-{
-	return pci_config_read(address, PCI_VENDOR, 4) != (PCI_VENDOR_NOT_READY | (uint32_t)PCI_VENDOR_NONE << 16);
-}
-
-/* All that are not ready yet share one second, which is what each may take after its reset. */
+/*
+ * One read of each place, of which there are thousands, nearly all empty. All that are not ready yet share one second, which is what
+ * each may take after its reset.
+ */
 static uint16_t read_vendor(struct pci_address address)
 {
-	for (; !is_ready(address); ready_steps--) {
+	const uint32_t not_ready = PCI_VENDOR_NOT_READY | (uint32_t)PCI_VENDOR_NONE << 16;
+	uint32_t id;
+
+	for (; (id = pci_config_read(address, PCI_VENDOR, 4)) == not_ready; ready_steps--) {
 		if (ready_steps == 0) {
 			log_warning("PCI: " PCI_ADDRESS_FORMAT ": does not get ready: it is left out",
 				    PCI_ADDRESS_ARGUMENTS(address));
@@ -95,7 +96,7 @@ static uint16_t read_vendor(struct pci_address address)
 		}
 		pci_wait(READY_STEP);
 	}
-	return (uint16_t)pci_config_read(address, PCI_VENDOR, 2);
+	return (uint16_t)id;
 }
 
 static void read_function(struct pci_function *function)

@@ -68,6 +68,11 @@ void pci_read_identity(struct pci_function *function)
 	function->subsystem_id = (uint16_t)pci_read(function, PCI_SUBSYSTEM, 2);
 }
 
+void pci_remove_last(uint32_t count)
+{
+	function_count -= count;
+}
+
 /* Else a CPU that reads a register of a function which is not ready, after a reset, would stand until it is. */
 static void show_retries(const struct pci_function *port)
 {

@@ -47,7 +47,7 @@ enum pci_owner {
 
 /*
  * Everything but the last part is constant after pci_scan(). Functions stay where they are in memory: pointers may be
- * kept.
+ * kept, but to virtual functions that are taken away (pci_sriov.h).
  */
 struct pci_function {
 	struct pci_address address;

@@ -10,6 +10,8 @@ struct pci_function *pci_writable(const struct pci_function *function);
  * too many.
  */
 must_check bool pci_reserve(uint32_t count);
+/** pci_remove_last() - takes the last @count functions out of the table again; nobody may have kept them. */
+void pci_remove_last(uint32_t count);
 /** pci_append() - a zeroed function at @address at the end of the table; NULL: as for pci_reserve(). */
 struct pci_function *pci_append(struct pci_address address);
 

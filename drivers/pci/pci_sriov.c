@@ -7,6 +7,7 @@
 
 #define PAGE_SIZE_4K BIT(0) /* in PCI_SRIOV_PAGE_SIZE */
 #define SETTLE 100000u      /* [us] */
+#define SETTLE_OFF 1000000u /* until they may be enabled again */
 #define APPEAR_STEP 10000u
 #define APPEAR_STEPS 100u
 
@@ -211,6 +212,34 @@ enum status pci_enable_vfs(const struct pci_function *function, uint16_t count, 
 	pci_groups_init();
 	log_info("PCI: " PCI_ADDRESS_FORMAT ": %u virtual functions enabled", PCI_ADDRESS_ARGUMENTS(function->address),
 		 count);
+	return STATUS_OK;
+}
+
+static enum status check_removal(const struct pci_function *function, const char **why)
+{
+	*why = "it has no virtual functions enabled";
+	if (function->vf_count == 0)
+		return STATUS_NOT_FOUND;
+	*why = "a VM has it, or one of its virtual functions";
+	if (function->owner == PCI_OWNER_VM || pci_vf_in_use(function) != NULL)
+		return STATUS_BUSY;
+	*why = "those of another function were enabled later: they go first";
+	return pci_get(pci_count() - 1)->physical == function ? STATUS_OK : STATUS_BUSY;
+}
+
+enum status pci_disable_vfs(const struct pci_function *function, const char **why)
+{
+	unsigned control = pci_find_extended_capability(function, PCI_EXTENDED_SRIOV) + PCI_SRIOV_CONTROL;
+	enum status status = check_removal(function, why);
+
+	if (status != STATUS_OK)
+		return status;
+	pci_update(function, control, 2, PCI_SRIOV_ENABLE | PCI_SRIOV_MEMORY, 0);
+	pci_wait(SETTLE_OFF);
+	pci_remove_last(function->vf_count);
+	pci_writable(function)->vf_count = 0;
+	pci_groups_init();
+	log_info("PCI: " PCI_ADDRESS_FORMAT ": its virtual functions are gone", PCI_ADDRESS_ARGUMENTS(function->address));
 	return STATUS_OK;
 }
 

@@ -157,3 +157,5 @@ def test_virtual_functions(host):
     bars, _ = monitor.functions()
     for name in virtual:
         assert bars_of(machine, name) == bars[name] != {}
+    assert "its virtual functions are gone" in machine.command(f"pci 0000:{disk} vfs 0")
+    assert disk not in Tree(machine.command("pci")).parents.values()

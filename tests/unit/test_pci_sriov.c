@@ -180,6 +180,29 @@ static void virtual_functions_that_a_reset_loses(void **state)
 	assert_true(function->dead);
 }
 
+static void taken_away_again(void **state)
+{
+	const struct pci_function *function = scan();
+	const char *why;
+
+	(void)state;
+	assert_int_equal(pci_disable_vfs(function, &why), STATUS_NOT_FOUND);
+	assert_int_equal(pci_enable_vfs(function, 3, &why), STATUS_OK);
+	assert_int_equal(pci_claim(pci_get(4), PCI_OWNER_VM, "web"), STATUS_OK);
+	assert_int_equal(pci_disable_vfs(function, &why), STATUS_BUSY);
+	assert_string_equal(why, "a VM has it, or one of its virtual functions");
+	pci_release(pci_get(4));
+	assert_int_equal(pci_disable_vfs(function, &why), STATUS_OK);
+	assert_int_equal(control() & (PCI_SRIOV_ENABLE | PCI_SRIOV_MEMORY), 0);
+	assert_int_equal(function->vf_count, 0);
+	assert_int_equal(pci_count(), 3);
+	assert_null(pci_find((struct pci_address){0, 1, 16, 0}));
+	/* And enabled again, another number of them. */
+	assert_int_equal(pci_enable_vfs(function, 2, &why), STATUS_OK);
+	assert_int_equal(pci_count(), 5);
+	assert_int_equal(pci_get(4)->owner, PCI_OWNER_QUARANTINE);
+}
+
 static void what_cannot_be(void **state)
 {
 	(void)state;
@@ -266,6 +289,7 @@ int main(void)
 		cmocka_unit_test_setup(three_of_eight, set_up),
 		cmocka_unit_test_setup(a_physical_function_is_reset_with_its_virtual_ones, set_up),
 		cmocka_unit_test_setup(virtual_functions_that_a_reset_loses, set_up),
+		cmocka_unit_test_setup(taken_away_again, set_up),
 		cmocka_unit_test_setup(what_cannot_be, set_up),
 		cmocka_unit_test_setup(no_addresses, set_up),
 		cmocka_unit_test_setup(address_space_that_wraps, set_up),

@@ -169,6 +169,11 @@ static uint16_t parse_count(const char *text)
 	return count <= UINT16_MAX ? (uint16_t)count : 0;
 }
 
+static enum status set_vfs(const struct pci_function *function, const char *count, const char **why)
+{
+	return strcmp(count, "0") == 0 ? pci_disable_vfs(function, why) : pci_enable_vfs(function, parse_count(count), why);
+}
+
 static void enable_vfs(const char *address, const char *count)
 {
 	const struct pci_function *function = find(address);
@@ -176,7 +181,7 @@ static void enable_vfs(const char *address, const char *count)
 
 	if (function == NULL)
 		return;
-	if (pci_enable_vfs(function, parse_count(count), &why) != STATUS_OK)
+	if (set_vfs(function, count, &why) != STATUS_OK)
 		shell_print("pci: " PCI_ADDRESS_FORMAT ": %s\n", PCI_ADDRESS_ARGUMENTS(function->address), why);
 }
 
@@ -225,7 +230,7 @@ const struct shell_command shell_pci_command = {
 	.summary = "show the machine's PCI functions, or one in detail; reset one; enable virtual functions",
 	.help = "Without arguments: the tree, with owners. Functions of one group cannot be isolated from each other and go to one\n"
 		"VM only. ADDRESS is written as in the tree. `reset` takes one that is in quarantine. `vfs N` makes N virtual\n"
-		"functions of one that has SR-IOV, until the machine restarts.\n",
+		"functions of one that has SR-IOV; `vfs 0` takes them away again.\n",
 	.maximum_arguments = 3,
 	.run = run_pci,
 };

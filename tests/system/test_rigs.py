@@ -199,6 +199,17 @@ def test_bad_use_is_status_2(arguments):
     assert result.stderr != "" and "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("arguments, mirror, words", [
+    ([], "", "usage"), (["vax"], "", "no rig is called 'vax'; there are bochs and qemu"),
+    (["--force", "qemu"], "http://127.0.0.1:9/debian", "the newer QEMU could not be fetched from Debian's suite"),
+])
+def test_a_rig_that_cannot_be_fetched_says_why(arguments, mirror, words):
+    result = subprocess.run([SCRIPTS / "fetch_rig", *arguments], env={**os.environ, "TRIVET_DEBIAN_MIRROR": mirror}, capture_output=True,
+                            text=True, check=False)
+    assert result.returncode == 1
+    assert words in result.stderr
+
+
 def test_a_legacy_bios_is_told_why_the_disk_does_not_boot():
     record = disk.boot_record(disk.SMALLEST)
     assert len(record) == 512 and record[510:] == b"\x55\xaa"

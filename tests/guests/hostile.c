@@ -40,8 +40,13 @@ static void hammer(void)
 {
 	const uint64_t misc_enable = rdmsr(MSR_MISC_ENABLE);
 
+	const bool is_amd = cpu_is_amd();
+
 	for (;;) {
-		__asm__ volatile("vmcall" : : : "rax", "memory");
+		if (is_amd)
+			__asm__ volatile("vmmcall" : : : "rax", "memory");
+		else
+			__asm__ volatile("vmcall" : : : "rax", "memory");
 		wrmsr(MSR_MISC_ENABLE, misc_enable);
 		rdmsr(MSR_MISC_ENABLE);
 		cpuid(0, 0);

@@ -5,8 +5,6 @@
 
 const char guest_name[] = "vmcall";
 
-#define VENDOR_AMD 0x68747541u /* "Auth" */
-
 static bool is_amd;
 
 static uint64_t call(uint64_t number, uint64_t argument)
@@ -27,7 +25,7 @@ GUEST_CODE(call_unknown_amd, "vmmcall" : "+a"(first))
 
 void guest_main(void)
 {
-	is_amd = cpuid(0, 0).ebx == VENDOR_AMD;
+	is_amd = cpu_is_amd();
 	for (uint64_t number = 0; number < 256; number++)
 		guest_check(call(number * 0x0101010101010101ull, ~number) == ~0ull, "VMCALL %llu is taken for known", (unsigned long long)number);
 	guest_check(guest_try(is_amd ? call_unknown_amd : call_unknown, ~0ull, 0) == NO_FAULT, "VMCALL faulted");

@@ -400,6 +400,29 @@ static void test_nmis(void **state)
 	assert_true(svm_nmi_allowed(&fixture_virt));
 }
 
+static void check_injection(struct vmcb *block)
+{
+	assert_false(block->rflags & RFLAGS_TF);
+	assert_true(block->event_injection & EVENT_VALID);
+}
+
+/* An NMI behind an event that is injected: a step would put its TF into the frame of the event's handler. */
+static void test_an_nmi_behind_an_event(void **state)
+{
+	(void)state;
+	fixture_virt.entry_deadline = clock_now() + 1000000;
+	svm_inject_interrupt(&fixture_virt, 0x40);
+	assert_false(svm_nmi_allowed(&fixture_virt));
+	memset(&fixture_leaves, 0, sizeof(fixture_leaves));
+	fixture_leaves.code = SVM_EXIT_INTR;
+	fixture_leaves.more = check_injection;
+	assert_int_equal(run_to_exit()->kind, VM_EXIT_HANDLED);
+	assert_true(fake_msr_get(MSR_TSC_DEADLINE) == 1);
+	assert_true(svm_nmi_allowed(&fixture_virt));
+	run_to(SVM_EXIT_INTR, 0, 0);
+	assert_true(fake_msr_get(MSR_TSC_DEADLINE) == fixture_virt.entry_deadline);
+}
+
 static unsigned dump_lines;
 static void count_lines(const char *format, ...) { dump_lines += format[0] != '\0'; }
 
@@ -432,6 +455,7 @@ int main(void)
 		TEST(test_a_forgotten_shadow),
 		TEST(test_skipping),
 		TEST(test_nmis),
+		TEST(test_an_nmi_behind_an_event),
 		TEST(test_dump),
 	};
 

@@ -58,7 +58,7 @@ bool svm_nmi_allowed(struct virt_vcpu *vcpu)
 
 	if (!backend->event_queued && !backend->nmi_blocked && !(backend->vmcb->interrupt_state & INTERRUPT_SHADOW))
 		return true;
-	/* The IRET's exit comes by itself; a handler's first instruction may be stepped over as well. */
+	/* The IRET's exit comes by itself. */
 	if (!backend->nmi_blocked || backend->iret_begun)
 		backend->step_wanted = true;
 	return false;

@@ -44,7 +44,7 @@ struct virt_vcpu_backend {
 	bool event_queued;       /* the VMCB has one to inject */
 	bool window_wanted;      /* exit when the guest would take an interrupt */
 	bool entered_in_shadow;
-	bool step_wanted;        /* at the next entry: exit after one instruction */
+	bool step_wanted;        /* at the next entry: exit after one instruction, or after the event that is injected */
 	bool is_stepping;        /* that was so at the last one: RFLAGS.TF is ours */
 	bool nmi_blocked;        /* from the injection of an NMI to the end of its handler's IRET */
 	bool iret_begun;         /* the IRET at @iret_rip is about to be carried out */

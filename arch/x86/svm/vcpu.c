@@ -82,6 +82,18 @@ static void set_timer(struct virt_vcpu *vcpu)
 	lapic_timer_arm(vcpu->entry_deadline);
 }
 
+/* Where an event is injected its handler's frame would keep the step's RFLAGS.TF, so there the run ends behind the injection. */
+static void take_soon(struct virt_vcpu_backend *backend)
+{
+	if (!backend->event_queued) {
+		svm_begin_step(backend);
+		return;
+	}
+	backend->step_wanted = false;
+	backend->timer_deadline = 0;
+	lapic_timer_arm(1);
+}
+
 void svm_prepare_entry(struct virt_vcpu *vcpu)
 {
 	struct virt_vcpu_backend *backend = vcpu->backend;
@@ -93,7 +105,7 @@ void svm_prepare_entry(struct virt_vcpu *vcpu)
 		backend->vmcb->tlb_control = TLB_CONTROL_FLUSH_ALL;
 	}
 	if (unlikely(backend->step_wanted))
-		svm_begin_step(backend);
+		take_soon(backend);
 	backend->entered_in_shadow = backend->vmcb->interrupt_state & INTERRUPT_SHADOW;
 	backend->shadow_rip = backend->vmcb->rip;
 }

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct cpuid_answer { uint32_t eax, ebx, ecx, edx; };
@@ -20,6 +21,9 @@ static inline struct cpuid_answer cpuid(uint32_t leaf, uint32_t subleaf)
 	__asm__ volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(leaf), "c"(subleaf));
 	return r;
 }
+
+/* Whose hypercall is VMMCALL. */
+static inline bool cpu_is_amd(void) { return cpuid(0, 0).ebx == 0x68747541; /* "Auth" */ }
 
 static inline uint64_t rdmsr(uint32_t msr)
 {

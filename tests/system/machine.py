@@ -18,6 +18,8 @@ UP = r"trivet \d+\.\d+\.\d+: up, (\d+) CPUs, (\d+) MiB"
 GUEST_SHELL = r"guest:\S*# "
 DETACH = "\x1d"
 TAIL_LINES = 70
+# Bochs's processors with VMX and with SVM.
+PROCESSORS = ("corei7_skylake_x", "ryzen")
 HOST_SECTION = "[host]\nversion = 1\nconsole = serial:com1,115200\n"
 
 CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]")

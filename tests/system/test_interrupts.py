@@ -6,8 +6,8 @@ from machine import TEST_GUESTS, Machine, make_medium
 GUESTS = ("typed", "interrupts", "timekeeping", "fpu_state")
 CONFIGURATION = "[host]\nversion = 1\nconsole = serial:com1,115200\n" + "".join(
     f"[vm {name}]\nmemory = 16M\nboot = multiboot\nkernel = guests/{name}.elf\ntestdev = yes\ncmdline = 1\n" for name in GUESTS)
-# The second and the third virtualize no local APIC, or not all of it.
-MODELS = ("corei7_skylake_x", "corei7_haswell_4770", "corei7_sandy_bridge_2600k")
+# The second and the third virtualize no local APIC, or not all of it; the fourth is AMD's.
+MODELS = ("corei7_skylake_x", "corei7_haswell_4770", "corei7_sandy_bridge_2600k", "ryzen")
 ROUNDS = 60
 
 

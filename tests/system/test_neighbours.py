@@ -4,7 +4,7 @@ import re
 import time
 
 import pytest
-from machine import HOST_SECTION, Machine, guest_files, make_medium, vm_section
+from machine import HOST_SECTION, PROCESSORS, Machine, guest_files, make_medium, vm_section
 from workers import next_spans, spans
 
 # VM: its program's command line, and further lines of its section.
@@ -20,13 +20,13 @@ SPANS = 2
 PATIENCE = 20  # seconds of a slow machine that runs the emulator, for one command
 
 
-@pytest.fixture(scope="module")
-def street(tmp_path_factory):
+@pytest.fixture(scope="module", params=PROCESSORS)
+def street(request, tmp_path_factory):
     """On one CPU: a victim, and beside it one neighbour at a time. The fair share is what a harmless one leaves it."""
     text = HOST_SECTION + vm_section("victim", "worker", cmdline="span=1000")
     text += vm_section("harmless", "worker", autostart="no", cmdline="wait=1000000000")
     text += "".join(vm_section(name, "hostile", autostart="no", cmdline=line, **more) for name, (line, more) in HOSTILE.items())
-    with Machine(make_medium(tmp_path_factory.mktemp("street"), text, guest_files("worker", "hostile"))) as machine:
+    with Machine(make_medium(tmp_path_factory.mktemp("street"), text, guest_files("worker", "hostile")), "--model", request.param) as machine:
         machine.wait_up()
         machine.fair = share_beside(machine, "harmless")
         yield machine

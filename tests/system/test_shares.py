@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from machine import HOST_SECTION, Machine, guest_files, make_medium, vm_section
+from machine import HOST_SECTION, PROCESSORS, Machine, guest_files, make_medium, vm_section
 from workers import next_spans
 
 HOGS = ("hog-1", "hog-2", "hog-3", "hog-4")
@@ -72,8 +72,8 @@ def test_rt_misses_no_period_beside_four_hogs(tmp_path):
         assert all(re.search(rf"^{hog} .* (running|runnable) ", rows, re.M) for hog in HOGS), rows
 
 
-@pytest.fixture(scope="module")
-def timetable(tmp_path_factory):
+@pytest.fixture(scope="module", params=PROCESSORS)
+def timetable(request, tmp_path_factory):
     """On the second of two CPUs, a VM with a window of each frame among VMs that would all like to run there."""
     neighbours = {"hog-1": "cli", "hog-2": "exits", "hog-3": "sleep", "hog-4": "cli"}
     text = HOST_SECTION + vm_section("watch", "frame_watch", cpus=1, sched="cyclic frame=20ms window=4ms+5ms",
@@ -81,7 +81,7 @@ def timetable(tmp_path_factory):
     text += "".join(vm_section(name, "hostile", cpus=1, cmdline=way) for name, way in neighbours.items())
     text += vm_section("pure", "pure", cpus=1, sched="pinned", autostart="no")
     files = guest_files("frame_watch", "hostile", "pure")
-    with Machine(make_medium(tmp_path_factory.mktemp("timetable"), text, files), "--cpus", 2) as machine:
+    with Machine(make_medium(tmp_path_factory.mktemp("timetable"), text, files), "--cpus", 2, "--model", request.param) as machine:
         machine.wait_up()
         yield machine
 

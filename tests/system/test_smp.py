@@ -6,8 +6,8 @@ import pytest
 from machine import BUILD, DETACH, GUEST_SHELL, TEST_GUESTS, Machine, make_medium
 
 GUESTS = ("smp_messages", "smp_life")
-# The second and the third virtualize no local APIC, or not all of it.
-MODELS = ("corei7_skylake_x", "corei7_haswell_4770", "corei7_sandy_bridge_2600k")
+# The second and the third virtualize no local APIC, or not all of it; the fourth is AMD's.
+MODELS = ("corei7_skylake_x", "corei7_haswell_4770", "corei7_sandy_bridge_2600k", "ryzen")
 # CPUs of the machine, vCPUs of each VM.
 SHAPES = [(2, 2), (2, 4), (1, 2)]
 LINUX = """[host]

@@ -68,6 +68,24 @@ def test_processors_reach_each_other(tmp_path):
         assert "audit: clean" in machine.command("audit", 120)
 
 
+def look_inside(machine, vcpus):
+    """What the shell shows of a Linux guest."""
+    for vcpu in range(vcpus):
+        registers = machine.command(f"regs linux {vcpu}")
+        assert re.search(r"rip +[0-9a-f]{16}", registers) and re.search(r"efer +0000000000000d01", registers), registers
+        words = machine.command(f"vmcs linux {vcpu}")
+        assert re.search(r"last exit: [0-9a-f]+ \(\S.*\)", words), words
+        for wanted in ("[external interrupt]", "[PAUSE]", "[VMRUN]", "entry checks: all that are known here hold"):
+            assert wanted in words, words
+    rows = dict((name, int(count)) for name, count in re.findall(r"^ *\d+ (\S.*?) {2,}(\d+)", machine.command("exits linux"), re.M))
+    assert rows.get("I/O instruction", 0) > 100 and rows.get("CPUID", 0) > 10 and rows.get("RDMSR or WRMSR", 0) > 10, rows
+    walk = machine.command("ept linux 0x100000")
+    assert re.search(r"level 4, .*\n.*level 3, [\s\S]*0x100000 is at 0x[0-9a-f]+, page of \d+ KiB, rwx, write-back", walk), walk
+    assert "0xd0000000 is not mapped" in machine.command("ept linux 0xd0000000")
+    assert re.search(r"^\[ *\d+\.\d+\] \S.* rip [0-9a-f]{16}", machine.command("trace linux 1"), re.M)
+    assert re.search(r"I/O APIC|IO APIC", machine.command("irq linux"), re.I)
+
+
 @pytest.mark.parametrize("rig", RIGS)
 def test_linux_to_its_shell(tmp_path, rig):
     vcpus = 2
@@ -84,4 +102,5 @@ def test_linux_to_its_shell(tmp_path, rig):
         machine.expect(rf"\n0\r+\n{vcpus}\r+\nend-42\r", 120)
         machine.send(DETACH)
         machine.expect("trivet> ")
+        look_inside(machine, vcpus)
         assert "audit: clean" in machine.command("audit", 120)

@@ -106,7 +106,7 @@ SHELL_COMMAND(shell_regs_command);
 const struct shell_command shell_vmcs_command = {
 	.name = "vmcs",
 	.arguments = "NAME [V]",
-	.summary = "show the VMCS of vCPU V (0) in words",
+	.summary = "show the VMCS, or VMCB, of vCPU V (0) in words",
 	.help = "  Controls, guest state, the last exit, and entry checks that fail.\n",
 	.minimum_arguments = 1,
 	.maximum_arguments = 2,

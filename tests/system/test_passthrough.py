@@ -149,6 +149,7 @@ def test_a_vm_is_destroyed_amid_dma(tmp_path, disk):
         machine.expect("trivet> ")
         machine.send("destroy first\r")
         machine.expect(rf"vm first: pci {NVME} \([^\n]*\): taken back: reset by FLR, 192 MiB scrubbed", 60)
+        machine.expect(r"vm first: stopped \(destroyed\)", 60)
         assert re.search(rf"^{NVME} .* quarantine ", machine.command("pci"), re.M)
         assert "audit: clean" in machine.command("audit")
         assert not re.search(r"device \S+: (?:read of|write to) \S+ blocked", plain(machine.text))

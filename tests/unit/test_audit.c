@@ -299,6 +299,10 @@ static void test_functions_of_vms(void **state)
 	entry_vectors[9] = 0xd9;
 	assert_true(run() >= 2);
 	assert_said("interrupt entry 9 of IOMMU 0 lets 0x300 raise vector 0xd9, which is nobody's\n");
+	entry_descriptors[9] = hpa(0x1234c0);
+	assert_true(run() >= 2);
+	assert_said("interrupt entry 9 of IOMMU 0 lets 0x300 write to 0x1234c0, which is no vCPU's\n");
+	entry_descriptors[9] = hpa(0);
 	entry_vectors[9] = 0;
 	passthrough_unmap(third, gpa(0xd0000000), 0x2000);
 	vm_destroy(third);

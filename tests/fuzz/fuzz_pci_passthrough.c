@@ -1,7 +1,8 @@
 /*
  * A hostile guest with passed-through functions: configuration space, registers, MSI-X tables and interrupts in any order. What its
  * vCPUs reach and what its devices reach stay the same, RAM stays RAM, the functions' own tables are never shown, and what the
- * machine's decoding and messages are is never the guest's choice.
+ * machine's decoding and messages are is never the guest's choice. The unit posts interrupts, or refuses to; interrupts disturb a
+ * neighbour, so that functions are held back and released.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,6 +18,8 @@
 
 #include "arch/x86/mm/page_table_walk.h"
 #include "tests/unit/passthrough_fixture.h"
+#include "vmm/vcpu_posting.h"
+#include "vmm/vcpu_timer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -48,7 +51,11 @@ static void start(void)
 	static bool started;
 
 	if (!started) {
-		fixture_passthrough_vm(NULL);
+		fixture_passthrough_start(NULL);
+		unit_posts = true;
+		assert_true(vm_create(&fixture_config, &fixture_vm) == STATUS_OK);
+		fixture_vcpu = fixture_vm->vcpus[0];
+		virt_ops->vcpu_load(&fixture_vcpu->virt);
 		fake_port_add(&ports);
 		ram_before = guest_sees(0x200000);
 	}
@@ -62,8 +69,30 @@ static void start(void)
 	events[0] = '\0';
 }
 
+/* Device vectors come while a neighbour runs, now and then; time passes, and the guest's timers with it. */
+static void disturb(uint8_t vector)
+{
+	static struct vm_exit exit;
+	static struct vcpu neighbour = {.state = VCPU_RUNNING, .virt.exit = &exit};
+
+	exit.time = fake_tsc - 1000000;
+	pcpu_current()->current_vcpu = &neighbour;
+	interrupt_dispatch(vector);
+	pcpu_current()->current_vcpu = fixture_vcpu;
+}
+
+static void pass_time(void)
+{
+	fake_tsc += 20000000;
+	spinlock_lock(&fixture_vm->device_lock);
+	vcpu_timers_run(fixture_vcpu, fake_tsc);
+	spinlock_unlock(&fixture_vm->device_lock);
+}
+
 static void interrupt(uint8_t choice)
 {
+	uint8_t vector = (uint8_t)(INTERRUPT_VECTOR_DEVICES + choice % (INTERRUPT_VECTOR_DEVICES_END - INTERRUPT_VECTOR_DEVICES));
+
 	switch (choice & 3) {
 	case 0:
 		put(choice >> 2 & 1, PCI_STATUS, 1, 0x18);
@@ -72,8 +101,13 @@ static void interrupt(uint8_t choice)
 	case 1:
 		irq_line_ended(fixture_vm, 16 + (choice >> 2) % 8);
 		break;
+	case 2:
+		disturb(vector);
+		break;
 	default:
-		interrupt_dispatch((uint8_t)(INTERRUPT_VECTOR_DEVICES + choice % (INTERRUPT_VECTOR_DEVICES_END - INTERRUPT_VECTOR_DEVICES)));
+		post_status = choice & 4 ? STATUS_UNSUPPORTED : STATUS_OK;
+		interrupt_dispatch(vector);
+		pass_time();
 		break;
 	}
 }
@@ -129,6 +163,8 @@ static void check(void)
 	}
 	if (pci_config_read(functions[0].address, MSI + 2, 2) & 1)
 		assert_true((pci_config_read(functions[0].address, MSI + 4, 4) & 0xfff00010) == 0xfee00010);
+	for (unsigned i = 0; i < array_count(entry_descriptors); i++)
+		assert_true(entry_descriptors[i].value == 0 || vcpu_posting_holds(fixture_vm, entry_descriptors[i]));
 	for (unsigned i = 0; i < MESSAGES; i++)
 		if ((host_register(REGISTERS + TABLE_OFFSET + 16 * i + 12) & 1) == 0 && (pci_config_read(functions[0].address, MSIX + 2, 2) & 0x8000))
 			assert_true((host_register(REGISTERS + TABLE_OFFSET + 16 * i) & 0xfff00010) == 0xfee00010);

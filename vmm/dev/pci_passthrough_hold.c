@@ -12,14 +12,14 @@
 #define WINDOW_NANOSECONDS 10000000u
 #define WINDOW_SHARE 16u /* the function may take one part in so many of others' time */
 
-/* Of the vCPU that runs on this CPU: from its exit until now, and as much again until it goes on [TSC ticks]. */
-static uint64_t taken_from_others(const struct pci_passthrough *function, uint64_t now, uint64_t window)
+/* Who runs on this CPU, if its time is not the VM's own; else NULL. */
+static const struct vcpu *find_other(const struct pci_passthrough *function)
 {
 	const struct vcpu *current = pcpu_current()->current_vcpu;
 
 	if (current == NULL || current->vm == function->vm || __atomic_load_n(&current->state, __ATOMIC_RELAXED) != VCPU_RUNNING)
-		return 0;
-	return min_u64(2 * (now - current->virt.exit->time), window);
+		return NULL;
+	return current;
 }
 
 static void hold(struct pci_passthrough *function, uint64_t until)
@@ -37,13 +37,19 @@ static void hold(struct pci_passthrough *function, uint64_t until)
 
 void pci_passthrough_count_interrupt(struct pci_passthrough *function)
 {
-	uint64_t now = clock_now(), window = clock_ticks_from_nanoseconds(WINDOW_NANOSECONDS);
+	const struct vcpu *other = find_other(function);
+	uint64_t now, window;
 
+	if (other == NULL)
+		return;
+	now = clock_now();
+	window = clock_ticks_from_nanoseconds(WINDOW_NANOSECONDS);
 	if (now - function->window_start >= window) {
 		function->window_start = now;
 		function->window_taken = 0;
 	}
-	function->window_taken += taken_from_others(function, now, window);
+	/* From the other's exit until now, and as much again until it goes on. */
+	function->window_taken += min_u64(2 * (now - other->virt.exit->time), window);
 	if (function->window_taken > window / WINDOW_SHARE && !function->held)
 		hold(function, function->window_start + window);
 }

@@ -81,6 +81,8 @@ static uint64_t next_second(uint64_t *slack)
 	uint8_t now = rtc_read(RTC_SECONDS);
 
 	for (;;) {
+		/* Another VM's turn may come behind the read as well. */
+		uint64_t begin = rdtsc();
 		uint8_t seconds = rtc_read(RTC_SECONDS);
 		uint64_t after = rdtsc();
 
@@ -88,7 +90,7 @@ static uint64_t next_second(uint64_t *slack)
 			*slack += after - before;
 			return after;
 		}
-		before = after;
+		before = begin;
 	}
 }
 

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <pthread.h>
+#include <sched.h>
 
 #include "arch/x86/posted_interrupts.h"
 #include "tests/unit/scheduler_fixture.h"
@@ -388,6 +390,77 @@ static void test_dropped_with_the_apic_off(void **state)
 	assert_int_equal(posted_of(vcpu)->requests[VECTOR / 64], 0);
 }
 
+/*
+ * A unit that posts while the vCPU goes from state to state, at the same time for real. Whoever runs or sleeps waits for the
+ * notification alone; the unit waits until what it posted was taken: so what gets lost stops both.
+ */
+#define RACES 20000u
+#define PATIENCE 200000000u
+
+static bool unit_done;
+
+static void *post_again_and_again(void *argument)
+{
+	struct posted_interrupts *posted = argument;
+
+	for (unsigned i = 0; i < RACES; i++) {
+		uint64_t control;
+
+		__atomic_fetch_or(&posted->requests[VECTOR / 64], BIT(VECTOR % 64), __ATOMIC_SEQ_CST);
+		control = __atomic_load_n(&posted->control, __ATOMIC_SEQ_CST);
+		while (!(control & (POSTED_INTERRUPTS_OUTSTANDING | POSTED_INTERRUPTS_SUPPRESSED))) {
+			if (!__atomic_compare_exchange_n(&posted->control, &control, control | POSTED_INTERRUPTS_OUTSTANDING, false,
+							 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+				continue;
+			__atomic_store_n(&pending[control >> POSTED_INTERRUPTS_CPU_SHIFT][control >> POSTED_INTERRUPTS_VECTOR_SHIFT & 0xff],
+					 true, __ATOMIC_SEQ_CST);
+			break;
+		}
+		while (__atomic_load_n(&posted->requests[VECTOR / 64], __ATOMIC_SEQ_CST) != 0)
+			sched_yield();
+	}
+	__atomic_store_n(&unit_done, true, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+static void wait_for_notification(uint32_t cpu, uint8_t vector)
+{
+	for (unsigned i = 0; i < PATIENCE; i++) {
+		if (__atomic_exchange_n(&pending[cpu][vector], false, __ATOMIC_SEQ_CST) || __atomic_load_n(&unit_done, __ATOMIC_SEQ_CST))
+			return;
+		if (i % 64 == 63)
+			sched_yield();
+	}
+	fail_msg("nothing is notified any more");
+}
+
+static void test_races(void **state)
+{
+	static const enum vcpu_state states[] = {VCPU_BLOCKED, VCPU_RUNNABLE, VCPU_RUNNING, VCPU_BLOCKED, VCPU_RUNNING};
+	struct vcpu *vcpu = add_guest(0, 0, false);
+	pthread_t unit;
+
+	(void)state;
+	assert_int_equal(vcpu_posting_create(vcpu->vm), STATUS_OK);
+	unit_done = false;
+	assert_int_equal(pthread_create(&unit, NULL, post_again_and_again, posted_of(vcpu)), 0);
+	for (unsigned i = 0; !__atomic_load_n(&unit_done, __ATOMIC_SEQ_CST); i++) {
+		enum vcpu_state next = states[i % array_count(states)];
+		uint32_t cpu = i / 3 % CPUS;
+
+		vcpu_posting_follow(vcpu, next, cpu);
+		if (next == VCPU_RUNNABLE)
+			continue;
+		if (!(__atomic_exchange_n(&vcpu->requests, 0, __ATOMIC_SEQ_CST) & VCPU_REQUEST_POSTED))
+			wait_for_notification(cpu, next == VCPU_BLOCKED ? INTERRUPT_VECTOR_POSTED_WAKE : INTERRUPT_VECTOR_POSTED);
+		spinlock_lock(&vcpu->vm->device_lock);
+		vcpu_posting_take(vcpu);
+		spinlock_unlock(&vcpu->vm->device_lock);
+	}
+	assert_int_equal(pthread_join(unit, NULL), 0);
+	vcpu_posting_follow(vcpu, VCPU_OFF, 0);
+}
+
 /* The timer of such a vCPU makes exits, since its descriptor is the devices'. */
 static void test_timer_is_not_entrusted(void **state)
 {
@@ -443,6 +516,7 @@ int main(void)
 		TEST(test_notification_meets_another_guest),
 		TEST(test_without_hardware),
 		TEST(test_dropped_with_the_apic_off),
+		TEST(test_races),
 		TEST(test_timer_is_not_entrusted),
 		TEST(test_lost_memory_stays_taken),
 	};

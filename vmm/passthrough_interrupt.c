@@ -16,8 +16,8 @@
 #define ENTRY_MASKED BIT(16)
 
 /*
- * What a host vector leads to. Interrupts come on any CPU, while another one takes sharers away: so owners are atomic, and who
- * takes one away waits until nobody is on the way to it. Never freed.
+ * What a host vector leads to. Interrupts come on any CPU, while another one takes sharers away: so owners are atomic,
+ * and who takes one away waits until nobody is on the way to it. Never freed.
  */
 struct vector_slot {
 	struct passthrough_interrupt *owners[MAX_SHARERS];

@@ -12,8 +12,8 @@
 #define NOT_LISTED UINT32_MAX
 #define DESCRIPTORS_SIZE (VM_MAX_VCPUS * sizeof(struct posted_interrupts))
 
-/* Who sleeps at a CPU and is woken by its descriptor. The lock protects the list; a vCPU's own place changes in vcpu_posting_follow()
- * alone. */
+/* Who sleeps at a CPU and is woken by its descriptor. The lock protects the list; a vCPU's own place changes in
+ * vcpu_posting_follow() alone. */
 static struct sleepers {
 	struct spinlock lock;
 	struct list vcpus; /* vcpu->posting.link; made at boot */
@@ -30,8 +30,8 @@ static bool has_requests(const struct posted_interrupts *posted)
 
 /* ---- notifications ---- */
 
-/* In the guest the hardware takes these itself, so this one came when no guest ran, or one whose local APIC is software's, or for a
- * vCPU that was here before and looks when it runs again. */
+/* In the guest the hardware takes these itself, so this one came when no guest ran, or one whose local APIC is
+ * software's, or for a vCPU that was here before and looks when it runs again. */
 static void handle_notification(uint8_t vector)
 {
 	struct vcpu *vcpu = pcpu_current()->current_vcpu;
@@ -80,8 +80,9 @@ static void set_control(struct posted_interrupts *posted, uint64_t control)
 {
 	uint64_t before = __atomic_load_n(&posted->control, __ATOMIC_RELAXED);
 
-	while (!__atomic_compare_exchange_n(&posted->control, &before, control | (before & POSTED_INTERRUPTS_OUTSTANDING), false,
-					    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+	while (!__atomic_compare_exchange_n(&posted->control, &before,
+					    control | (before & POSTED_INTERRUPTS_OUTSTANDING), false, __ATOMIC_SEQ_CST,
+					    __ATOMIC_RELAXED))
 		;
 }
 
@@ -135,8 +136,10 @@ void vcpu_posting_take(struct vcpu *vcpu)
 		return;
 	__atomic_fetch_and(&posted->control, ~POSTED_INTERRUPTS_OUTSTANDING, __ATOMIC_SEQ_CST);
 	for (unsigned word = 0; word < array_count(posted->requests); word++) {
-		if (__atomic_load_n(&posted->requests[word], __ATOMIC_RELAXED) != 0)
-			irq_accept_posted(vcpu, word, __atomic_exchange_n(&posted->requests[word], 0, __ATOMIC_SEQ_CST));
+		uint64_t *requests = &posted->requests[word];
+
+		if (__atomic_load_n(requests, __ATOMIC_RELAXED) != 0)
+			irq_accept_posted(vcpu, word, __atomic_exchange_n(requests, 0, __ATOMIC_SEQ_CST));
 	}
 }
 
@@ -181,6 +184,8 @@ hpa_t vcpu_posting_descriptor(const struct vcpu *vcpu)
 
 bool vcpu_posting_holds(const struct vm *vm, hpa_t descriptor)
 {
+	uint64_t length = vm->vcpu_count * sizeof(struct posted_interrupts);
+
 	return vm->posting.descriptors != NULL &&
-	       descriptor.value - physmap_address(vm->posting.descriptors).value < vm->vcpu_count * sizeof(struct posted_interrupts);
+	       descriptor.value - physmap_address(vm->posting.descriptors).value < length;
 }

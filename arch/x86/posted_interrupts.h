@@ -1,7 +1,7 @@
 /*
- * The descriptor in which interrupts are left for a vCPU: the IOMMU sets requests and notifies a CPU; a CPU whose guest runs takes
- * them without an exit, else software does. Its control word changes under a unit's hands: only in whole, by atomic operations.
- * SDM Vol. 3C "Posted-Interrupt Processing"; VT-d Specification, "Posted Interrupt Descriptor".
+ * The descriptor in which interrupts are left for a vCPU: the IOMMU sets requests and notifies a CPU; a CPU whose guest
+ * runs takes them without an exit, else software does. Its control word changes under a unit's hands: only in whole, by
+ * atomic operations. SDM Vol. 3C "Posted-Interrupt Processing"; VT-d Specification, "Posted Interrupt Descriptor".
  */
 #pragma once
 

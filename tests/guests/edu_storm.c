@@ -1,6 +1,6 @@
 /*
- * A passed-through device that raises its interrupt without end, for the second processor, which does not listen: so whoever else
- * runs on the CPU of that one is disturbed each time. After `wait` ms.
+ * A passed-through device that raises its interrupt without end, for the second processor, which does not listen: so
+ * whoever else runs on the CPU of that one is disturbed each time. After `wait` ms.
  */
 #include "edu.h"
 

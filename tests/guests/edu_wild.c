@@ -1,6 +1,7 @@
 /*
- * A passed-through device that is told to do harm: DMA to and from every kind of address that is not this VM's, and messages that
- * are not its own. Nothing of it may come through; the neighbours, the host's log and its audit say whether.
+ * A passed-through device that is told to do harm: DMA to and from every kind of address that is not this VM's, and
+ * messages that are not its own. Nothing of it may come through; the neighbours, the host's log and its audit say
+ * whether.
  */
 #include "edu.h"
 
@@ -79,8 +80,8 @@ static void scribble(void)
 	guest_check(edu_open(BASE), "it is gone");
 }
 
-/* Messages in the remappable format, with and without subhandle, by the handles that the hypervisor gives out first: to I/O APICs. Those in the
- * other format are left out: QEMU delivers them though remapping is on. */
+/* Messages in the remappable format, with and without subhandle, by the handles that the hypervisor gives out first: to
+ * I/O APICs. Those in the other format are left out: QEMU delivers them though remapping is on. */
 static void send_messages(void)
 {
 	guest_check(edu_transfer((uintptr_t)mark, 0, LENGTH, false), "the device hangs");

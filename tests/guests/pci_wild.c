@@ -1,7 +1,8 @@
 /*
- * Hostile configuration of passed-through devices: every register of every function on the bus with hostile values, BARs over RAM,
- * local and I/O APICs, each other, beyond 4 GiB and at the ends of the address space, and MSI-X entries with addresses and data that
- * are no interrupt of this VM's. An NVMe disk sends these messages. Nothing of it may have an effect, but on the device's own view.
+ * Hostile configuration of passed-through devices: every register of every function on the bus with hostile values,
+ * BARs over RAM, local and I/O APICs, each other, beyond 4 GiB and at the ends of the address space, and MSI-X entries
+ * with addresses and data that are no interrupt of this VM's. An NVMe disk sends these messages. Nothing of it may have
+ * an effect, but on the device's own view.
  */
 #include "pci.h"
 #include "runtime/guest.h"

@@ -1,7 +1,7 @@
 /*
- * vmm/vcpu_posting.c with the scheduler, the local APIC model and VMX's part: whatever a unit of the IOMMU posts reaches its vCPU,
- * wherever that is and whenever it moves. The unit is a model that does what "Interrupt Posting" of the VT-d Specification says; a
- * CPU in the guest is one that does "Posted-Interrupt Processing".
+ * vmm/vcpu_posting.c with the scheduler, the local APIC model and VMX's part: whatever a unit of the IOMMU posts
+ * reaches its vCPU, wherever that is and whenever it moves. The unit is a model that does what "Interrupt Posting" of
+ * the VT-d Specification says; a CPU in the guest is one that does "Posted-Interrupt Processing".
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -201,7 +201,8 @@ static void test_without_an_exit_while_it_runs(void **state)
 	assert_int_equal(posted_of(vcpu)->control & POSTED_INTERRUPTS_OUTSTANDING, 0);
 }
 
-/* The notification is accepted when the guest has left for good: HLT is under way, and the CPU takes it when it idles. */
+/* The notification is accepted when the guest has left for good: HLT is under way, and the CPU takes it when it idles.
+ * */
 static void post_at_the_end(struct vcpu *vcpu)
 {
 	if (runs == 1)
@@ -290,7 +291,8 @@ static void test_suppressed_until_it_runs(void **state)
 	assert_int_equal(got[OTHER], 1);
 }
 
-/* It sleeps, the notification is on its way to the CPU where it slept, and it is moved to another one before that comes. */
+/* It sleeps, the notification is on its way to the CPU where it slept, and it is moved to another one before that
+ * comes. */
 static void test_moved_while_it_sleeps(void **state)
 {
 	struct vcpu *vcpu = start(0);
@@ -391,8 +393,8 @@ static void test_dropped_with_the_apic_off(void **state)
 }
 
 /*
- * A unit that posts while the vCPU goes from state to state, at the same time for real. Whoever runs or sleeps waits for the
- * notification alone; the unit waits until what it posted was taken: so what gets lost stops both.
+ * A unit that posts while the vCPU goes from state to state, at the same time for real. Whoever runs or sleeps waits
+ * for the notification alone; the unit waits until what it posted was taken: so what gets lost stops both.
  */
 #define RACES 20000u
 #define PATIENCE 200000000u

@@ -1,6 +1,6 @@
 /*
- * Functions of the machine on a VM's PCI bus, one device each in the order of the configuration. The VM owns them and its IOMMU
- * domain confines them (vmm/passthrough.h); here is what the guest sees of them.
+ * Functions of the machine on a VM's PCI bus, one device each in the order of the configuration. The VM owns them and
+ * its IOMMU domain confines them (vmm/passthrough.h); here is what the guest sees of them.
  */
 #include "vmm/dev/pci_passthrough.h"
 
@@ -120,8 +120,9 @@ static void targets_changed(struct io_device *device)
 		pci_passthrough_aim_messages(bus->functions[i]);
 }
 
-/* As after a reset of the machine. The function itself was reset when it was attached; it decodes its own addresses as long as it is
- * the VM's, whatever the guest's command register says: no address of the machine is the guest's choice. */
+/* As after a reset of the machine. The function itself was reset when it was attached; it decodes its own addresses as
+ * long as it is the VM's, whatever the guest's command register says: no address of the machine is the guest's choice.
+ * */
 static void reset_function(struct pci_passthrough *function)
 {
 	pci_passthrough_stop_messages(function);

@@ -1,6 +1,6 @@
 /*
- * A function of the machine on a VM's PCI bus; private to vmm/dev/pci_passthrough*.c. All of it with the VM's device lock held, or
- * while the VM does not run.
+ * A function of the machine on a VM's PCI bus; private to vmm/dev/pci_passthrough*.c. All of it with the VM's device
+ * lock held, or while the VM does not run.
  */
 #pragma once
 
@@ -88,7 +88,8 @@ struct pci_passthrough {
 	struct passthrough_interrupt line_interrupt;
 	uint32_t guest_line;
 	bool has_line, line_raised; /* raised: waits for the guest's end of interrupt, with INTx off in the function */
-	/* Interrupts without end: what they took of others' time, since when [TSC ticks], and the end of being held back. */
+	/* Interrupts without end: what they took of others' time, since when [TSC ticks], and the end of being held
+	 * back. */
 	uint64_t window_start, window_taken, hold_count;
 	struct vcpu_timer hold_timer;
 	bool held;
@@ -104,7 +105,8 @@ uint32_t pci_passthrough_get32(const struct pci_passthrough *function, unsigned 
 void pci_passthrough_set32(struct pci_passthrough *function, unsigned offset, uint32_t value);
 
 /* pci_passthrough_bars.c */
-/** Which BARs there are and of which pieces they consist; after MSI-X was found. STATUS_NO_MEMORY: registers cannot be mapped. */
+/** Which BARs there are and of which pieces they consist; after MSI-X was found. STATUS_NO_MEMORY: registers cannot be
+ * mapped. */
 must_check enum status pci_passthrough_build_bars(struct pci_passthrough *function);
 /** Their registers in the guest's configuration space, as after a reset; after pci_passthrough_build_config(). */
 void pci_passthrough_show_bars(struct pci_passthrough *function);

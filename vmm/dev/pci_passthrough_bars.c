@@ -1,7 +1,8 @@
 /*
- * Base address registers and expansion ROM of passed-through functions: where the guest puts them in a window of its PCI bus, their
- * pages are mapped into it. Accesses to ports, to registers that share a page with others', and to the pages that hold the MSI-X
- * table are carried out here. PCI Local Bus Specification, "Base Addresses", "Expansion ROM Base Address Register".
+ * Base address registers and expansion ROM of passed-through functions: where the guest puts them in a window of its
+ * PCI bus, their pages are mapped into it. Accesses to ports, to registers that share a page with others', and to the
+ * pages that hold the MSI-X table are carried out here. PCI Local Bus Specification, "Base Addresses", "Expansion ROM
+ * Base Address Register".
  */
 #include "vmm/dev/pci_passthrough.h"
 

@@ -1,8 +1,8 @@
 /*
- * Interrupts without end: each that comes while a CPU runs somebody else takes that one's time. What a function takes so in a
- * window of time is bounded; beyond that it is held back until the window's end: it stays silent, and the guest gets afterwards
- * what it asked for meanwhile. Interrupts that come while the VM itself runs are its own business, and so are posted ones, of which
- * others notice no more than that a vCPU wakes.
+ * Interrupts without end: each that comes while a CPU runs somebody else takes that one's time. What a function takes
+ * so in a window of time is bounded; beyond that it is held back until the window's end: it stays silent, and the guest
+ * gets afterwards what it asked for meanwhile. Interrupts that come while the VM itself runs are its own business, and
+ * so are posted ones, of which others notice no more than that a vCPU wakes.
  */
 #include "arch/x86/clock.h"
 #include "arch/x86/pcpu.h"
@@ -17,7 +17,8 @@ static const struct vcpu *find_other(const struct pci_passthrough *function)
 {
 	const struct vcpu *current = pcpu_current()->current_vcpu;
 
-	if (current == NULL || current->vm == function->vm || __atomic_load_n(&current->state, __ATOMIC_RELAXED) != VCPU_RUNNING)
+	if (current == NULL || current->vm == function->vm ||
+	    __atomic_load_n(&current->state, __ATOMIC_RELAXED) != VCPU_RUNNING)
 		return NULL;
 	return current;
 }

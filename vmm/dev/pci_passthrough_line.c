@@ -1,7 +1,8 @@
 /*
- * INTx of passed-through functions. When the function asks, its INTx is switched off in its command register and the guest's line
- * raised; at the guest's end of interrupt the line falls and INTx is on again, so that a function that still asks is heard again.
- * So several functions may share a line of the machine. PCI Local Bus Specification, "Interrupt Disable", "Interrupt Status".
+ * INTx of passed-through functions. When the function asks, its INTx is switched off in its command register and the
+ * guest's line raised; at the guest's end of interrupt the line falls and INTx is on again, so that a function that
+ * still asks is heard again. So several functions may share a line of the machine. PCI Local Bus Specification,
+ * "Interrupt Disable", "Interrupt Status".
  */
 #include "drivers/pci/pci_registers.h"
 #include "vmm/dev/pci_passthrough.h"

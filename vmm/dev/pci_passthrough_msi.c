@@ -1,7 +1,7 @@
 /*
- * MSI and MSI-X of passed-through functions. What the guest writes stays here; the function is programmed with messages that lead
- * through interrupt remapping entries of its own to host vectors, and each of these sends the guest's message inside of the VM.
- * PCI Local Bus Specification, "MSI and MSI-X Capabilities".
+ * MSI and MSI-X of passed-through functions. What the guest writes stays here; the function is programmed with messages
+ * that lead through interrupt remapping entries of its own to host vectors, and each of these sends the guest's message
+ * inside of the VM. PCI Local Bus Specification, "MSI and MSI-X Capabilities".
  */
 #include "vmm/dev/pci_passthrough.h"
 
@@ -101,7 +101,8 @@ static unsigned msi_mask_register(const struct pci_passthrough *function)
 	return function->config.msi + (control & MSI_FLAG_64 ? 16u : 12u);
 }
 
-/* Silent while the guest wants it to be, or while it is held back: masked, so that the function keeps what it asks for, or off. */
+/* Silent while the guest wants it to be, or while it is held back: masked, so that the function keeps what it asks for,
+ * or off. */
 static void update_msi_mask(const struct pci_passthrough *function)
 {
 	unsigned mask = msi_mask_register(function);

@@ -1,7 +1,8 @@
 /*
- * What guests see of a passed-through function's configuration space, and what their writes do. Whatever no row names reads as
- * zero and cannot be written. PCI Local Bus Specification, "Configuration Space", "Message Signaled Interrupts"; PCI Bus Power
- * Management Interface Specification; PCI Express Base Specification, "PCI Express Capability Structure".
+ * What guests see of a passed-through function's configuration space, and what their writes do. Whatever no row names
+ * reads as zero and cannot be written. PCI Local Bus Specification, "Configuration Space", "Message Signaled
+ * Interrupts"; PCI Bus Power Management Interface Specification; PCI Express Base Specification, "PCI Express
+ * Capability Structure".
  */
 #include "vmm/dev/pci_passthrough.h"
 
@@ -28,7 +29,8 @@ struct config_row {
 	uint16_t with, without;     /* capabilities: only if their second word has all these bits, and none of those */
 };
 
-/* Ids, class, BARs and ROM are filled in by code: virtual functions and MSI-X tables make them differ from the registers. */
+/* Ids, class, BARs and ROM are filled in by code: virtual functions and MSI-X tables make them differ from the
+ * registers. */
 static const struct config_row header_rows[] = {
 	{.offset = PCI_COMMAND, .size = 2, .kept = COMMAND_KEPT, .effect = PCI_EFFECT_COMMAND},
 	{.offset = PCI_STATUS, .size = 2, .host_read = STATUS_SHOWN | STATUS_ERRORS, .host_clear = STATUS_ERRORS},
@@ -66,7 +68,8 @@ static const struct config_row msix_rows[] = {
 static const struct config_row express_rows[] = {
 	{.offset = PCI_EXPRESS_CAPABILITIES, .size = 2, .fixed = 0x000f, .set = PCI_EXPRESS_ROOT_ENDPOINT << EXPRESS_TYPE_SHIFT},
 	{.offset = PCI_EXPRESS_DEVICE_CAPABILITIES, .size = 4, .fixed = 0x00008fff},
-	/* Relaxed ordering, extended tags, no snoop and the size of read requests are the function's own; error reports are not. */
+	/* Relaxed ordering, extended tags, no snoop and the size of read requests are the function's own; error reports
+	 * are not. */
 	{.offset = PCI_EXPRESS_DEVICE_CONTROL, .size = 2, .kept = 0x000f, .host_read = 0x79f0, .host_write = 0x7910},
 	{.offset = PCI_EXPRESS_DEVICE_STATUS, .size = 2, .host_read = 0x003f, .host_clear = 0x000f},
 	{.offset = PCI_EXPRESS_DEVICE_CAPABILITIES_2, .size = 4, .fixed = 0x0000001f, .with = EXPRESS_FLAG_VERSION_2},

@@ -24,18 +24,26 @@ uint32_t scheduler_requests_of_interest(enum vcpu_state state)
 	return requests_of_interest[state];
 }
 
-/* So that what devices post finds it where it is. */
-static inline void follow(const struct scheduler_cpu *cpu, struct vcpu *vcpu, enum vcpu_state state)
-{
-	if (unlikely(vcpu->virt.posted))
-		vcpu_posting_follow(vcpu, state, cpu->index);
-}
-
-static void find_requests(struct scheduler_cpu *cpu, struct vcpu *vcpu)
+static always_inline void look_for_requests(struct scheduler_cpu *cpu, const struct vcpu *vcpu)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&vcpu->requests, __ATOMIC_RELAXED) & requests_of_interest[vcpu->state])
 		scheduler_wake_cpu(cpu);
+}
+
+/* What devices post finds it where it is. */
+static no_inline void find_posted(struct scheduler_cpu *cpu, struct vcpu *vcpu)
+{
+	vcpu_posting_follow(vcpu, vcpu->state, cpu->index);
+	look_for_requests(cpu, vcpu);
+}
+
+static always_inline void find_requests(struct scheduler_cpu *cpu, struct vcpu *vcpu)
+{
+	if (unlikely(vcpu->virt.posted))
+		find_posted(cpu, vcpu);
+	else
+		look_for_requests(cpu, vcpu);
 }
 
 /* It waited for its turn until @now; another CPU may have queued it behind that. */
@@ -60,7 +68,6 @@ void scheduler_set_state(struct scheduler_cpu *cpu, struct vcpu *vcpu, enum vcpu
 	vcpu->sched.since = now;
 	vcpu->sched.wake_at = UINT64_MAX;
 	__atomic_store_n(&vcpu->state, state, __ATOMIC_RELEASE);
-	follow(cpu, vcpu, state);
 	find_requests(cpu, vcpu);
 }
 
@@ -69,7 +76,6 @@ void scheduler_enqueue(struct scheduler_cpu *cpu, struct vcpu *vcpu, enum sched_
 	vcpu->sched.since = now;
 	vcpu->sched.wake_at = UINT64_MAX;
 	__atomic_store_n(&vcpu->state, VCPU_RUNNABLE, __ATOMIC_RELEASE);
-	follow(cpu, vcpu, VCPU_RUNNABLE);
 	vcpu->sched.policy->enqueue(cpu, vcpu, reason, now);
 	cpu->queued++;
 	find_requests(cpu, vcpu);
@@ -82,7 +88,8 @@ void scheduler_set_running(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_
 	end_wait(vcpu, now);
 	vcpu->sched.since = now;
 	__atomic_store_n(&vcpu->state, VCPU_RUNNING, __ATOMIC_RELEASE);
-	follow(cpu, vcpu, VCPU_RUNNING);
+	if (unlikely(vcpu->virt.posted))
+		vcpu_posting_follow(vcpu, VCPU_RUNNING, cpu->index);
 }
 
 void scheduler_attach(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_t now)
@@ -93,12 +100,10 @@ void scheduler_attach(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_t now
 	/* Its timers were another CPU's business until now. */
 	if (vcpu->state == VCPU_BLOCKED)
 		vcpu->sched.wake_at = 0;
-	if (vcpu->state == VCPU_RUNNABLE) {
+	if (vcpu->state == VCPU_RUNNABLE)
 		scheduler_enqueue(cpu, vcpu, SCHED_STARTED, now);
-		return;
-	}
-	follow(cpu, vcpu, vcpu->state);
-	find_requests(cpu, vcpu);
+	else
+		find_requests(cpu, vcpu);
 }
 
 void scheduler_detach(struct scheduler_cpu *cpu, struct vcpu *vcpu, uint64_t now)

@@ -135,18 +135,27 @@ def test_linux_drives_an_nvme_disk(tmp_path, disk):
     assert hashlib.md5(copy.read_bytes()).hexdigest() == checksum
 
 
-def test_a_vm_is_destroyed_amid_dma(tmp_path, disk):
-    """Its disk writes as fast as it can; afterwards the disk is silent, and another VM's."""
+def keep_disk_busy(machine, name):
+    """The disk writes to the VM's memory as fast as it can, for as long as the VM is there."""
+    machine.expect(rf"\({name}\) trivet-guest: init reached", 120)
+    enter(machine, name)
+    machine.send("while :; do dd if=/dev/nvme0n1 of=/dev/null bs=1M count=64 2>/dev/null; echo round; done\r")
+    for _ in range(3):
+        machine.expect(r"round\r", 60)
+    machine.send(DETACH)
+    machine.expect("trivet> ")
+
+
+def test_a_vm_is_reset_and_destroyed_amid_dma(tmp_path, disk):
+    """After a reset the disk works for the same VM; after the end it is silent, and another VM's."""
     conf = HOST_SECTION + linux_section("first", pci=NVME) + linux_section("second", pci=NVME, autostart="no")
     with Machine(make_medium(tmp_path, conf, linux_files()), *with_disk(disk), rig="qemu") as machine:
         machine.wait_up()
-        machine.expect(r"\(first\) trivet-guest: init reached", 120)
-        enter(machine, "first")
-        machine.send("while :; do dd if=/dev/nvme0n1 of=/dev/null bs=1M count=64 2>/dev/null; echo round; done\r")
-        for _ in range(3):
-            machine.expect(r"round\r", 60)
-        machine.send(DETACH)
-        machine.expect("trivet> ")
+        keep_disk_busy(machine, "first")
+        machine.send("reset first\r")
+        machine.expect(rf"vm first: pci {NVME} \([^\n]*\): taken back: reset by FLR, 192 MiB scrubbed", 60)
+        machine.expect(rf"vm first: pci {NVME} \([^\n]*\): given to it: reset by FLR, 192 MiB scrubbed", 60)
+        keep_disk_busy(machine, "first")
         machine.send("destroy first\r")
         machine.expect(rf"vm first: pci {NVME} \([^\n]*\): taken back: reset by FLR, 192 MiB scrubbed", 60)
         machine.expect(r"vm first: stopped \(destroyed\)", 60)

@@ -21,7 +21,7 @@ static void describe_unit(const struct vtd_unit *unit, iommu_print print)
 {
 	const struct acpi_drhd *drhd = unit->description;
 
-	print("unit %u at %#llx, segment %04x, %s%u functions: translation %s, remapping %s%s, invalidation by %s\n",
+	print("unit %u at %#llx, segment %04x, %s%u device scopes: translation %s, remapping %s%s, invalidation by %s\n",
 	      unit->index, (unsigned long long)drhd->registers.value, drhd->segment,
 	      drhd->include_all ? "all others and " : "", drhd->scopes.count, unit->translating ? "on" : "off",
 	      unit->remapping ? "on" : "off", unit->extended_interrupts ? " (extended)" : "",
